@@ -1,0 +1,15 @@
+//! Who owns which room: ids, live keys, leases and lifecycle events. Knows no RTMP, no HTTP and no database.
+//!
+//! The tour, in the order a publish meets the files:
+//! [`live_key`] verifies the bearer, [`keeper`] claims the room's lease from the [`registry`], the connection holds it
+//! as a [`lease::Lease`], and everything that happened leaves the registry as [`events::Event`]s.
+
+pub mod events;
+pub mod ids;
+pub mod registry;
+pub mod time;
+
+pub use events::{Event, EventKind, Facts, SessionCard};
+pub use ids::{Epoch, LiveKeyId, NodeId, ProducerId, RoomId, SessionId, Shard};
+pub use registry::{Registry, RegistryError};
+pub use time::UnixMs;

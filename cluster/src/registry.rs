@@ -1,0 +1,383 @@
+//! The registry: the one truth about who is on air where. The trait, and the words its callers and its implementations share.
+//!
+//! Ownership and its event are one step: whatever grants, flips or ends a lease appends the event in the same atomic act.
+//! Implementations: [`local`] (in this process, lives and dies with its one node).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+
+use crate::events::{EndReason, Event, Facts, SessionCard};
+use crate::ids::{Epoch, LiveKeyId, NodeId, ProducerId, RoomId, SessionId, Shard};
+use crate::time::UnixMs;
+
+/// The times of a lease, the same for a whole cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseTimes {
+    /// How long a grant or renewal lasts at the registry. 10 s: outlives a Sentinel failover, and with `grace` still fits
+    /// the retries of OBS at 9.5 and 16 s after a node's death.
+    pub ttl: Duration,
+    /// How often the keeper renews. 3 s.
+    pub renew_every: Duration,
+    /// After `ttl`, how much longer a lease counts as its holder's, to cover clock skew. 2 s.
+    pub grace: Duration,
+    /// How much earlier than the registry the holder stops believing. 500 ms.
+    pub margin: Duration,
+    /// The most one call may take. 400 ms.
+    pub call_timeout: Duration,
+    /// How long a refused claim of a busy room waits for the holder to yield. 2 s.
+    pub want_for: Duration,
+    /// Silence after which a holder yields to a newcomer under [`Takeover::Idle`]. 5 s.
+    pub idle_after: Duration,
+    /// The same when the newcomer has the holder's own key and address: it is their own ghost. 1 s.
+    pub ghost_after: Duration,
+    /// At most one takeover of a room in this time. 1 s.
+    pub takeover_every: Duration,
+    /// How long a tombstone remembers a room's last session. Longer than any holder may ride out: 15 min.
+    pub tombstone_for: Duration,
+}
+
+impl Default for LeaseTimes {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_secs(10),
+            renew_every: Duration::from_secs(3),
+            grace: Duration::from_secs(2),
+            margin: Duration::from_millis(500),
+            call_timeout: Duration::from_millis(400),
+            want_for: Duration::from_secs(2),
+            idle_after: Duration::from_secs(5),
+            ghost_after: Duration::from_secs(1),
+            takeover_every: Duration::from_secs(1),
+            tombstone_for: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// When a second publisher may have the room. A property of the newcomer's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Takeover {
+    /// When the holder has been silent for a while.
+    #[default]
+    Idle,
+    /// Not while the holder's lease lasts.
+    Never,
+    /// At once.
+    Always,
+}
+
+/// What the registry knows of a live key. Written by the Manager, read by every acquire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// The key's id.
+    pub live_key_id: LiveKeyId,
+    /// The one room it opens.
+    pub room_id: RoomId,
+    /// Whose it is.
+    pub producer_id: ProducerId,
+    /// The rule it publishes under.
+    pub takeover: Takeover,
+    /// The longest session it may have.
+    pub max_duration: Option<Duration>,
+    /// Revoked keys stay on record until they would have expired, so that the refusal can say so.
+    pub revoked: bool,
+    /// When the record may be forgotten.
+    pub expires_at: UnixMs,
+}
+
+/// A publisher's wish to own a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Made by the node; asking again with the same id is the same claim.
+    pub session_id: SessionId,
+    /// The room wanted.
+    pub room_id: RoomId,
+    /// The key shown; verified already, except for what only the registry knows.
+    pub live_key_id: LiveKeyId,
+    /// Who asks.
+    pub node_id: NodeId,
+    /// For whom.
+    pub client_addr: IpAddr,
+    /// With what.
+    pub client_agent: String,
+}
+
+/// The lease is yours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// All that is fixed about the new session.
+    pub card: SessionCard,
+    /// The longest it may last.
+    pub max_duration: Option<Duration>,
+}
+
+/// Who holds a room that someone else wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The holding session.
+    pub session_id: SessionId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Where.
+    pub node_id: NodeId,
+    /// Since when.
+    pub granted_at: UnixMs,
+    /// How long its media had been silent at its last renewal, plus the time since.
+    pub media_age: Duration,
+}
+
+/// The answer to a [`Claim`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acquired {
+    /// Granted, now or (the same session asking again) before.
+    Granted(Grant),
+    /// Someone else holds it.
+    Busy {
+        /// Who.
+        holder: Holder,
+        /// The claim was noted and the holder's node rung: the lease may come free within [`LeaseTimes::want_for`].
+        wanted: bool,
+    },
+    /// Not with this key, or not now.
+    Denied(Denial),
+    /// The registry has more unread events than it may keep; try later.
+    Backlog,
+    /// The registry lost its memory a moment ago and lets incumbents come back first; try again soon.
+    Recovering,
+}
+
+/// Why a claim is refused for good.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Denial {
+    /// No record of this key.
+    #[error("this live key is not known here")]
+    UnknownKey,
+    /// Revoked.
+    #[error("this live key was revoked")]
+    Revoked,
+    /// The record says another room.
+    #[error("this live key belongs to another room")]
+    WrongRoom,
+    /// The room is held.
+    #[error("this room is on hold until {until}")]
+    Held {
+        /// Until when.
+        until: UnixMs,
+    },
+    /// The same session has ended before; `ended` is final.
+    #[error("this session has ended")]
+    Ended,
+}
+
+/// What a holder tells the registry every few seconds, and at once when it goes live.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Renewal {
+    /// The session's card: enough to re-adopt a lease that the registry lost.
+    pub card: SessionCard,
+    /// Its facts now. `live_at` set for the first time flips the lease to `live`, with its event.
+    pub facts: Facts,
+}
+
+/// What the registry tells a holder in return.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// Still yours.
+    Kept {
+        /// What somebody wants of this session, until it ends.
+        order: Option<Order>,
+        /// A newcomer that asks for the room. The holder's own node decides.
+        want: Option<Want>,
+    },
+    /// Someone else's, or over: stop.
+    Lost {
+        /// The epoch that took its place, if another session owns or owned the room since.
+        by: Option<Epoch>,
+    },
+}
+
+/// A newcomer's wish, kept in the lease of the holder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Want {
+    /// The newcomer's session.
+    pub session_id: SessionId,
+    /// Its node, rung when the lease comes free.
+    pub node_id: NodeId,
+    /// The key it shows.
+    pub live_key_id: LiveKeyId,
+    /// Where it comes from.
+    pub client_addr: IpAddr,
+    /// Its key's rule.
+    pub takeover: Takeover,
+    /// After this the newcomer has gone away again.
+    pub until: UnixMs,
+}
+
+/// What a session is told to do. There is only one thing: to end, for a reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// [`EndReason::EndedByApi`], [`EndReason::Revoked`] or [`EndReason::Policy`].
+    pub reason: EndReason,
+    /// A text for the streamer's log; bounded, may be empty.
+    pub note: String,
+}
+
+/// A lease given back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Release {
+    /// The session.
+    pub card: SessionCard,
+    /// Its last facts.
+    pub facts: Facts,
+    /// Why it ended.
+    pub reason: EndReason,
+}
+
+/// What came of a [`Release`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Released {
+    /// The lease is free and `ended` is recorded.
+    Ended,
+    /// It was over already; nothing was written.
+    AlreadyOver,
+}
+
+/// A room that nobody may publish into for a while. Outlives the lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Until when.
+    pub until: UnixMs,
+    /// Why, for the API and the streamer's log; bounded.
+    pub reason: String,
+}
+
+/// A lease as the API sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeaseView {
+    /// The session.
+    pub card: SessionCard,
+    /// Its facts as of the last renewal.
+    pub facts: Facts,
+    /// The registry's deadline, grace not included.
+    pub until: UnixMs,
+    /// Replicas confirmed the grant and the last renewal (always so for a registry without replicas).
+    pub confirmed: bool,
+    /// What it was told and has not yet obeyed.
+    pub order: Option<Order>,
+}
+
+/// What waits for one trip to the registry: group commit.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Wishes.
+    pub claims: Vec<Claim>,
+    /// At most [`Batch::RENEWALS_MAX`] are sent in one script call; implementations split.
+    pub renewals: Vec<Renewal>,
+    /// Ends.
+    pub releases: Vec<Release>,
+}
+
+impl Batch {
+    /// Renewals per script call: 256 block a Redis for about 1.6 ms.
+    pub const RENEWALS_MAX: usize = 256;
+
+    /// Nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.claims.is_empty() && self.renewals.is_empty() && self.releases.is_empty()
+    }
+}
+
+/// The answers to a [`Batch`], in its order. An item fails alone: its shard may be away while others answer.
+#[derive(Debug, Default)]
+pub struct BatchReply {
+    /// To the claims.
+    pub claims: Vec<Result<Confirmed<Acquired>, RegistryError>>,
+    /// To the renewals.
+    pub renewals: Vec<Result<Confirmed<Renewed>, RegistryError>>,
+    /// To the releases.
+    pub releases: Vec<Result<Confirmed<Released>, RegistryError>>,
+}
+
+/// An answer, and whether enough replicas have it too. Only a confirmed answer may be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirmed<T> {
+    /// What was answered.
+    pub answer: T,
+    /// Whether it will survive a failover.
+    pub confirmed: bool,
+}
+
+/// Why the registry gave no answer. The call may have taken effect all the same: every call is idempotent by session id.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// No answer in time, or no connection.
+    #[error("the registry does not answer")]
+    Unreachable,
+    /// It answered, but not what we understand.
+    #[error("the registry answered nonsense: {0}")]
+    Broken(String),
+}
+
+/// The rooms whose leases want looking at, rung by the registry; lossy by design, the next renewal finds it anyway.
+pub type Doorbell = mpsc::Receiver<RoomId>;
+
+/// The one truth about who is on air where.
+///
+/// Promises, for every implementation: a lease is granted only if it is free, dead or the asker's own; epochs of a room
+/// rise; `ended` is final; events of a shard are numbered without gaps; the same session asking again gets the same answer
+/// and makes no new event.
+#[async_trait]
+pub trait Registry: Send + Sync + 'static {
+    /// The times all nodes of the cluster go by.
+    fn times(&self) -> LeaseTimes;
+
+    /// Claims, renews and releases, in that order of writing: releases first, then renewals, then claims, so that a room
+    /// given back and wanted in the same batch changes hands at once.
+    async fn commit(&self, batch: &Batch) -> BatchReply;
+
+    /// Ends the leases of `shard` that are past deadline and grace; at most `limit` of them. Returns their rooms.
+    async fn reap(&self, shard: Shard, limit: usize) -> Result<Vec<RoomId>, RegistryError>;
+
+    /// Tells the session that holds `room` to end, and rings its node. `None` when nobody holds it.
+    async fn order(&self, room: &RoomId, order: &Order) -> Result<Option<LeaseView>, RegistryError>;
+
+    /// Writes a key's record (never un-revokes one).
+    async fn put_key(&self, record: &KeyRecord) -> Result<(), RegistryError>;
+    /// The key's record.
+    async fn key(&self, id: &LiveKeyId) -> Result<Option<KeyRecord>, RegistryError>;
+    /// Revokes the key and, in the same step, orders its live session to end. False when there is no such key.
+    async fn revoke(&self, id: &LiveKeyId) -> Result<bool, RegistryError>;
+
+    /// Refuses all publishers of `room` until the hold ends. Does not end a live session.
+    async fn put_hold(&self, room: &RoomId, hold: &Hold) -> Result<(), RegistryError>;
+    /// Lifts the hold. False when there was none.
+    async fn lift_hold(&self, room: &RoomId) -> Result<bool, RegistryError>;
+    /// The hold in force now.
+    async fn hold(&self, room: &RoomId) -> Result<Option<Hold>, RegistryError>;
+
+    /// Who holds the room now.
+    async fn lease(&self, room: &RoomId) -> Result<Option<LeaseView>, RegistryError>;
+    /// The leases of a shard with rooms after `after`, by room, at most `limit`.
+    async fn leases(
+        &self,
+        shard: Shard,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<LeaseView>, RegistryError>;
+
+    /// The oldest unacknowledged events of a shard, in order, at most `limit`.
+    async fn events(&self, shard: Shard, limit: usize) -> Result<Vec<Event>, RegistryError>;
+    /// The reader has stored everything up to and including `n`: it may be forgotten.
+    async fn acknowledge(&self, shard: Shard, n: u64) -> Result<(), RegistryError>;
+    /// Changes whenever some shard has new events. For readers that would rather sleep than poll.
+    fn event_bell(&self) -> watch::Receiver<u64>;
+
+    /// The doorbell of a node: rung when one of its leases has an order or a want, or when a lease that it wants comes
+    /// free. One receiver per node; a second call replaces the first.
+    fn doorbell(&self, node: &NodeId) -> Doorbell;
+}
