@@ -4,8 +4,12 @@
 //! [`live_key`] verifies the bearer, [`keeper`] claims the room's lease from the [`registry`], the connection holds it
 //! as a [`lease::Lease`], and everything that happened leaves the registry as [`events::Event`]s.
 
+pub mod clock;
 pub mod events;
 pub mod ids;
+pub mod keeper;
+pub mod lease;
+pub mod live_key;
 pub mod registry;
 pub mod time;
 

@@ -3,6 +3,8 @@
 //! Ownership and its event are one step: whatever grants, flips or ends a lease appends the event in the same atomic act.
 //! Implementations: [`local`] (in this process, lives and dies with its one node).
 
+pub mod local;
+
 use std::net::IpAddr;
 use std::time::Duration;
 

@@ -1,0 +1,118 @@
+//! A lease in the hands of its session: the guard that gives it back, and what the session may believe meanwhile.
+//!
+//! The [`Lease`] belongs to the connection; whoever drops it without [`Lease::end`] gives it back as `crash`. The [`Pass`]
+//! belongs to the media path. What the registry says reaches both through the [`Keeper`](crate::keeper::Keeper).
+
+mod pass;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::events::{EndReason, Facts, SessionCard};
+use crate::ids::Epoch;
+use crate::keeper::Desk;
+use crate::registry::{Order, Released};
+
+pub(crate) use pass::Media;
+pub use pass::{Belief, Pass};
+
+/// What a session is told while it holds its lease. The last word wins: after anything but `Held` the session must end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaseSignal {
+    /// All is well.
+    Held,
+    /// Somebody with the right to wants the session to end. It still holds the lease, and ends it with the order's reason.
+    Ordered(Order),
+    /// The session yielded to a newcomer. Its pass is fenced and its release on the way: only the socket is left to close.
+    Superseded,
+    /// The lease is someone else's, or was found dead. The pass is fenced; there is nothing to give back.
+    Lost {
+        /// The epoch that took its place, if there is one.
+        by: Option<Epoch>,
+    },
+}
+
+/// A session's ownership of its room. Dropping it without [`Lease::end`] releases the room with [`EndReason::Crash`].
+#[must_use = "dropping a lease ends the session as a crash"]
+pub struct Lease {
+    desk: Arc<Desk>,
+    held: Arc<Held>,
+}
+
+/// What the keeper and the guard share of a lease.
+pub(crate) struct Held {
+    pub(crate) card: SessionCard,
+    pub(crate) max_duration: Option<Duration>,
+    pub(crate) pass: Pass,
+    pub(crate) signal: watch::Sender<LeaseSignal>,
+}
+
+impl Lease {
+    pub(crate) fn new(desk: Arc<Desk>, held: Arc<Held>) -> Self {
+        Self { desk, held }
+    }
+
+    /// What is fixed about the session.
+    pub fn card(&self) -> &SessionCard {
+        &self.held.card
+    }
+
+    /// The longest the session may last, by its key. The session ends itself, with [`EndReason::Policy`].
+    pub fn max_duration(&self) -> Option<Duration> {
+        self.held.max_duration
+    }
+
+    /// The media path's view of the lease.
+    pub fn pass(&self) -> Pass {
+        self.held.pass.clone()
+    }
+
+    /// What the session is told. See [`LeaseSignal`].
+    pub fn signals(&self) -> watch::Receiver<LeaseSignal> {
+        self.held.signal.subscribe()
+    }
+
+    /// Changes the facts that the media path does not count by itself: codecs, sizes, rates, players. They travel with the
+    /// next renewal; if `f` changed anything, an extra one is made for it, at most one a second.
+    ///
+    /// `live_at`, `last_media_at`, `bytes_in` and `bitrate_kbps` are the [`Pass`]'s and the keeper's: changes to them are ignored.
+    pub fn set_facts(&self, f: impl FnOnce(&mut Facts)) {
+        self.desk.set_facts(&self.held, f);
+    }
+
+    /// Ends the session: fences the pass at once, hands the release to the keeper, and waits until the registry has
+    /// recorded it, or for two call timeouts at most; the keeper goes on trying after that.
+    pub async fn end(self, reason: EndReason) -> Ending {
+        self.desk.end_and_wait(&self.held, reason).await
+    }
+
+    /// The same without waiting.
+    pub fn end_detached(self, reason: EndReason) {
+        self.desk.end(&self.held, reason);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // After `end` there is nothing left to give back, and this does nothing.
+        self.desk.end(&self.held, EndReason::Crash);
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("card", &self.held.card).finish_non_exhaustive()
+    }
+}
+
+/// What came of [`Lease::end`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The registry answered.
+    Recorded(Released),
+    /// The registry has not answered yet; the keeper goes on trying.
+    Queued,
+}
