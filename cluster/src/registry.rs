@@ -219,6 +219,14 @@ pub struct Want {
     pub until: UnixMs,
 }
 
+impl Want {
+    /// Whether the newcomer shows the holder's own key from the holder's own address: it is most likely the same encoder,
+    /// back from a connection that it has lost and we have not yet.
+    pub fn is_ghost_of(&self, holder: &SessionCard) -> bool {
+        self.live_key_id == holder.live_key_id && self.client_addr == holder.client_addr
+    }
+}
+
 /// What a session is told to do. There is only one thing: to end, for a reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {

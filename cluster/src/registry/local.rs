@@ -2,92 +2,208 @@
 //! so it knows no replicas and no loss of memory: every answer is confirmed. Keys and holds are put back at start by whoever
 //! stores them.
 
-use std::sync::Arc;
+mod acquire;
+mod bells;
+mod release;
+mod renew;
+pub mod shard;
+mod tombstone;
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
+use self::bells::Bells;
+use self::shard::ShardState;
 use super::{
-    Batch, BatchReply, Doorbell, Hold, KeyRecord, LeaseTimes, LeaseView, Order, Registry, RegistryError,
+    Batch, BatchReply, Confirmed, Doorbell, Hold, KeyRecord, LeaseTimes, LeaseView, Order, Registry,
+    RegistryError,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::events::Event;
-use crate::ids::{LiveKeyId, NodeId, RoomId, Shard};
+use crate::ids::{Epoch, LiveKeyId, NodeId, RoomId, Shard};
+use crate::time::UnixMs;
 
 /// The in-process registry.
-pub struct LocalRegistry {}
+pub struct LocalRegistry {
+    times: LeaseTimes,
+    clock: Arc<dyn Clock>,
+    /// One per shard, by its number.
+    shards: Box<[Mutex<ShardState>]>,
+    bells: Bells,
+}
 
 impl LocalRegistry {
-    /// A registry with nothing in it. Nobody reaps by itself; see [`LocalRegistry::start`].
+    /// Unread events of one shard before it grants nothing new. An event takes about 600 bytes, so all shards together
+    /// keep at most some 150 MB for a reader that does not read; ends are recorded beyond that.
+    pub const UNREAD_MAX: usize = 4_096;
+
+    const REAP_EVERY: Duration = Duration::from_secs(1);
+
+    /// A registry with nothing in it, on the machine's clock. Nobody reaps by itself; see [`LocalRegistry::start`].
     pub fn new(times: LeaseTimes) -> Self {
         Self::with_clock(times, Arc::new(SystemClock))
     }
 
     /// The same on another clock, for tests.
     pub fn with_clock(times: LeaseTimes, clock: Arc<dyn Clock>) -> Self {
-        unimplemented!()
+        let shards =
+            Shard::all().map(|shard| Mutex::new(ShardState::new(shard, times, Self::UNREAD_MAX))).collect();
+        Self { times, clock, shards, bells: Bells::new() }
     }
 
-    /// A registry that reaps by itself: a task looks over all shards once a second, for as long as the registry is in use.
-    /// Must be called within a tokio runtime.
+    /// A registry that reaps by itself: a task looks over all shards once a second for as long as the registry is in use.
+    /// Must be called within a tokio runtime. Reaping is for prompt `lost` events only: a claim ends a dead lease too.
     pub fn start(times: LeaseTimes) -> Arc<Self> {
-        unimplemented!()
+        let registry = Arc::new(Self::new(times));
+        tokio::spawn(reap_while_in_use(Arc::downgrade(&registry)));
+        registry
+    }
+
+    /// From now on the shard of `room` grants only epochs above `epoch`. To be told at start, of every room's newest known
+    /// session: a machine without a battery clock may start in the past.
+    pub fn raise_epochs(&self, room: &RoomId, epoch: Epoch) {
+        self.with(room.shard(), |_, shard| shard.raise_epochs(epoch));
+    }
+
+    /// Runs one transition under the shard's lock, and rings the bells for it after.
+    fn with<T>(&self, shard: Shard, transition: impl FnOnce(UnixMs, &mut ShardState) -> T) -> T {
+        let (answer, rings, is_news) = {
+            let mut state = self.shards[shard.index()].lock();
+            let before = state.last_n();
+            // Read under the lock, so that the times of a shard's events rise like their numbers.
+            let answer = transition(self.clock.unix(), &mut state);
+            (answer, state.take_rings(), state.last_n() != before)
+        };
+        self.bells.ring(rings);
+        if is_news {
+            self.bells.announce();
+        }
+        answer
+    }
+
+    fn with_room<T>(
+        &self,
+        room: &RoomId,
+        transition: impl FnOnce(UnixMs, &mut ShardState) -> T,
+    ) -> Result<Confirmed<T>, RegistryError> {
+        Ok(Confirmed { answer: self.with(room.shard(), transition), confirmed: true })
+    }
+
+    fn reap_all(&self) {
+        for shard in Shard::all() {
+            let _ = self.with(shard, |now, state| state.reap(now, usize::MAX));
+        }
+    }
+}
+
+async fn reap_while_in_use(registry: Weak<LocalRegistry>) {
+    let mut tick = tokio::time::interval(LocalRegistry::REAP_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let Some(registry) = registry.upgrade() else { return };
+        registry.reap_all();
     }
 }
 
 #[async_trait]
 impl Registry for LocalRegistry {
     fn times(&self) -> LeaseTimes {
-        unimplemented!()
+        self.times
     }
+
     async fn commit(&self, batch: &Batch) -> BatchReply {
-        unimplemented!()
+        let releases = batch.releases.iter();
+        let renewals = batch.renewals.iter();
+        let claims = batch.claims.iter();
+        BatchReply {
+            // Written in this order: fields of a struct expression are evaluated as they stand here.
+            releases: releases
+                .map(|release| self.with_room(&release.card.room_id, |now, s| s.release(now, release)))
+                .collect(),
+            renewals: renewals
+                .map(|renewal| self.with_room(&renewal.card.room_id, |now, s| s.renew(now, renewal)))
+                .collect(),
+            claims: claims
+                .map(|claim| self.with_room(&claim.room_id, |now, s| s.acquire(now, claim)))
+                .collect(),
+        }
     }
+
     async fn reap(&self, shard: Shard, limit: usize) -> Result<Vec<RoomId>, RegistryError> {
-        unimplemented!()
+        Ok(self.with(shard, |now, state| state.reap(now, limit)))
     }
+
     async fn order(&self, room: &RoomId, order: &Order) -> Result<Option<LeaseView>, RegistryError> {
-        unimplemented!()
+        Ok(self.with(room.shard(), |now, state| state.order(now, room, order)))
     }
+
     async fn put_key(&self, record: &KeyRecord) -> Result<(), RegistryError> {
-        unimplemented!()
+        let shard = record.room_id.shard();
+        if record.live_key_id.shard() != Some(shard) {
+            return Err(RegistryError::Broken(
+                "the live key id names another shard than its room's".to_owned(),
+            ));
+        }
+        self.with(shard, |now, state| state.put_key(now, record));
+        Ok(())
     }
+
     async fn key(&self, id: &LiveKeyId) -> Result<Option<KeyRecord>, RegistryError> {
-        unimplemented!()
+        let Some(shard) = id.shard() else { return Ok(None) };
+        Ok(self.with(shard, |now, state| state.key(now, id).cloned()))
     }
+
     async fn revoke(&self, id: &LiveKeyId) -> Result<bool, RegistryError> {
-        unimplemented!()
+        let Some(shard) = id.shard() else { return Ok(false) };
+        Ok(self.with(shard, |now, state| state.revoke(now, id)))
     }
+
     async fn put_hold(&self, room: &RoomId, hold: &Hold) -> Result<(), RegistryError> {
-        unimplemented!()
+        self.with(room.shard(), |_, state| state.put_hold(room, hold));
+        Ok(())
     }
+
     async fn lift_hold(&self, room: &RoomId) -> Result<bool, RegistryError> {
-        unimplemented!()
+        Ok(self.with(room.shard(), |now, state| state.lift_hold(now, room)))
     }
+
     async fn hold(&self, room: &RoomId) -> Result<Option<Hold>, RegistryError> {
-        unimplemented!()
+        Ok(self.with(room.shard(), |now, state| state.hold(now, room).cloned()))
     }
+
     async fn lease(&self, room: &RoomId) -> Result<Option<LeaseView>, RegistryError> {
-        unimplemented!()
+        Ok(self.with(room.shard(), |now, state| state.lease(now, room)))
     }
+
     async fn leases(
         &self,
         shard: Shard,
         after: Option<&RoomId>,
         limit: usize,
     ) -> Result<Vec<LeaseView>, RegistryError> {
-        unimplemented!()
+        Ok(self.with(shard, |now, state| state.leases(now, after, limit)))
     }
+
     async fn events(&self, shard: Shard, limit: usize) -> Result<Vec<Event>, RegistryError> {
-        unimplemented!()
+        Ok(self.with(shard, |_, state| state.events(limit)))
     }
+
     async fn acknowledge(&self, shard: Shard, n: u64) -> Result<(), RegistryError> {
-        unimplemented!()
+        self.with(shard, |_, state| state.acknowledge(n));
+        Ok(())
     }
+
     fn event_bell(&self) -> watch::Receiver<u64> {
-        unimplemented!()
+        self.bells.subscribe()
     }
+
     fn doorbell(&self, node: &NodeId) -> Doorbell {
-        unimplemented!()
+        self.bells.doorbell(node)
     }
 }

@@ -1,0 +1,50 @@
+//! The bells of the local registry: one doorbell per node, one bell for all readers of events. Lossy: a bell only says "look".
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+
+use super::shard::Rings;
+use crate::ids::{NodeId, RoomId};
+use crate::registry::Doorbell;
+
+/// Rings waiting per node. A node that has this many to look at looks at everything soon; more are dropped.
+const RINGS_MAX: usize = 1_024;
+
+pub(super) struct Bells {
+    doors: Mutex<HashMap<NodeId, mpsc::Sender<RoomId>>>,
+    news: watch::Sender<u64>,
+}
+
+impl Bells {
+    pub(super) fn new() -> Self {
+        Self { doors: Mutex::new(HashMap::new()), news: watch::Sender::new(0) }
+    }
+
+    pub(super) fn ring(&self, rings: Rings) {
+        if rings.is_empty() {
+            return;
+        }
+        let doors = self.doors.lock();
+        for (node, room) in rings {
+            if let Some(door) = doors.get(&node) {
+                let _ = door.try_send(room);
+            }
+        }
+    }
+
+    pub(super) fn announce(&self) {
+        self.news.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    pub(super) fn doorbell(&self, node: &NodeId) -> Doorbell {
+        let (door, doorbell) = mpsc::channel(RINGS_MAX);
+        self.doors.lock().insert(node.clone(), door);
+        doorbell
+    }
+}
