@@ -1,0 +1,111 @@
+//! What an operator may set about the Manager: every bound and time, with its reason and a safe default.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use onair_cluster::NodeId;
+
+/// Settings of one Manager. Plain data: the program parses and validates it before anything is bound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ManagerConfig {
+    /// Where the HTTP face listens. Port 0 takes a free one: see [`crate::ManagerHandle::http_addr`].
+    pub http: SocketAddr,
+    /// Where `live.db` lies. Made if it is not there.
+    pub data_dir: PathBuf,
+    /// `host` or `host:port`, as it stands in broadcast addresses.
+    pub media_domain: String,
+    /// The cluster's name, shown by `/readyz` and in the challenge of a 401.
+    pub cluster_name: String,
+    /// The node this Manager runs in.
+    pub node_id: NodeId,
+    /// How long a new live key lasts unless the request says otherwise. 30 days.
+    pub live_key_ttl: Duration,
+    /// The longest a request may ask for. 366 days.
+    pub live_key_ttl_max: Duration,
+    /// Valid keys a room may have at once. 8. One more retires the key that has been idle longest.
+    pub live_keys_per_room_max: usize,
+    /// What is kept, and how long.
+    pub retention: Retention,
+    /// Bounds of the HTTP face.
+    pub limits: HttpLimits,
+}
+
+impl ManagerConfig {
+    /// The defaults, around what has none.
+    pub fn new(http: SocketAddr, data_dir: PathBuf, media_domain: String, node_id: NodeId) -> Self {
+        Self {
+            http,
+            data_dir,
+            media_domain,
+            cluster_name: "onair".to_owned(),
+            node_id,
+            live_key_ttl: DAY * 30,
+            live_key_ttl_max: DAY * 366,
+            live_keys_per_room_max: 8,
+            retention: Retention::default(),
+            limits: HttpLimits::default(),
+        }
+    }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// How long the Live DB remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Ended sessions and broadcasts. 400 days: a year, and time to notice.
+    pub history: Duration,
+    /// Messages of the outbox, whether or not anybody took them. 14 days.
+    pub outbox: Duration,
+    /// Live keys past their expiry. 30 days.
+    pub expired_keys: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { history: DAY * 400, outbox: DAY * 14, expired_keys: DAY * 30 }
+    }
+}
+
+/// Bounds of the HTTP face.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// Threads that answer. 2: the API is not where the work is.
+    pub workers: usize,
+    /// Open connections in all; more wait in the listener's backlog. 1 024.
+    pub connections_max: usize,
+    /// Connections that wait to be accepted. 256.
+    pub backlog: u32,
+    /// From accept to the end of the request's head: an absolute deadline, whatever drips in. 5 s.
+    pub head_timeout: Duration,
+    /// From the head to the end of the body, likewise. 5 s.
+    pub body_timeout: Duration,
+    /// The largest request body. 16 KiB: ours are some hundred bytes.
+    pub body_bytes_max: usize,
+    /// How long an idle connection is kept. 30 s.
+    pub keep_alive: Duration,
+    /// How long one answer may wait for the Live DB. 3 s; then 503.
+    pub live_db_timeout: Duration,
+    /// Items of a list unless the request says otherwise. 50.
+    pub page_default: usize,
+    /// The most a request may ask for. 500.
+    pub page_max: usize,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            workers: 2,
+            connections_max: 1_024,
+            backlog: 256,
+            head_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(5),
+            body_bytes_max: 16 << 10,
+            keep_alive: Duration::from_secs(30),
+            live_db_timeout: Duration::from_secs(3),
+            page_default: 50,
+            page_max: 500,
+        }
+    }
+}

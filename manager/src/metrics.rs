@@ -1,0 +1,165 @@
+//! The metrics of the Manager and of its HTTP face. Moved by `reports.rs` alone, so that log and metric cannot disagree.
+
+use std::sync::atomic::AtomicU64;
+
+use onair_cluster::EventKind;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// All counters and gauges, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ManagerMetrics {
+    pub(crate) events: Family<EventLabels, Counter>,
+    pub(crate) event_lag: Histogram,
+    pub(crate) apply_time: Histogram,
+    pub(crate) quarantined: Counter,
+    pub(crate) actor_restarts: Counter,
+    pub(crate) live_db_up: Gauge,
+    pub(crate) live_db_failures: Counter,
+    pub(crate) registry_failures: Counter,
+    pub(crate) closed_lost: Counter,
+    pub(crate) addresses: Counter,
+    pub(crate) keys_retired: Counter,
+    pub(crate) keys_revoked: Counter,
+    pub(crate) ends_asked: Counter,
+    pub(crate) ends_outstanding: Gauge,
+    pub(crate) rows_owed: Gauge,
+    pub(crate) requests: Family<RequestLabels, Counter>,
+    pub(crate) request_time: Histogram,
+    pub(crate) refused_tokens: Counter,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Fate {
+    /// It changed the Live DB.
+    Applied,
+    /// The Live DB had it already.
+    Repeat,
+    /// It came after a newer session of its room had begun.
+    Fenced,
+    /// The Live DB refuses it.
+    Quarantined,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct EventLabels {
+    pub(crate) kind: KindLabel,
+    pub(crate) fate: Fate,
+}
+
+/// `granted`, `live` or `ended`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct KindLabel(&'static str);
+
+impl From<&EventKind> for KindLabel {
+    fn from(kind: &EventKind) -> Self {
+        Self(kind.name())
+    }
+}
+
+impl EncodeLabelValue for KindLabel {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.0.encode(encoder)
+    }
+}
+
+/// Route is a pattern of the table or `none`; method is one that the table knows or `other`: both are closed sets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RequestLabels {
+    pub(crate) route: String,
+    pub(crate) method: &'static str,
+    pub(crate) status: u16,
+}
+
+impl ManagerMetrics {
+    /// Makes them and names them in `registry`: `onair_manager_…` and `onair_http_…`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::unregistered();
+        let m = &metrics;
+        {
+            let to = registry.sub_registry_with_prefix("onair_manager");
+            to.register("events", "Lifecycle events by what became of them", m.events.clone());
+            to.register_with_unit(
+                "event_lag",
+                "From the registry's record of an event to its commit in the Live DB",
+                Unit::Seconds,
+                m.event_lag.clone(),
+            );
+            to.register_with_unit("apply", "Time to apply one batch", Unit::Seconds, m.apply_time.clone());
+            to.register("events_quarantined", "Events that the Live DB refuses", m.quarantined.clone());
+            to.register("actor_restarts", "Panics of the Manager actor", m.actor_restarts.clone());
+            to.register("live_db_up", "1 while the Live DB answers", m.live_db_up.clone());
+            to.register(
+                "live_db_failures",
+                "Calls that the Live DB did not answer",
+                m.live_db_failures.clone(),
+            );
+            to.register(
+                "registry_failures",
+                "Calls that the registry did not answer",
+                m.registry_failures.clone(),
+            );
+            to.register(
+                "sessions_closed_lost",
+                "Sessions left open by a kill, closed at start",
+                m.closed_lost.clone(),
+            );
+            to.register("addresses", "Broadcast addresses handed out", m.addresses.clone());
+            to.register(
+                "keys_retired",
+                "Live keys retired to make room for a new one",
+                m.keys_retired.clone(),
+            );
+            to.register("keys_revoked", "Live keys revoked through the API", m.keys_revoked.clone());
+            to.register("ends_asked", "Sessions told to end through the API", m.ends_asked.clone());
+            to.register(
+                "ends_outstanding",
+                "Sessions told to end that have not ended",
+                m.ends_outstanding.clone(),
+            );
+            to.register(
+                "rows_owed",
+                "Changes in force that the Live DB or the registry does not know yet",
+                m.rows_owed.clone(),
+            );
+        }
+        let to = registry.sub_registry_with_prefix("onair_http");
+        to.register("requests", "Requests answered", m.requests.clone());
+        to.register_with_unit("request", "Time to answer", Unit::Seconds, m.request_time.clone());
+        to.register("refused_tokens", "Requests with no or a wrong token", m.refused_tokens.clone());
+        metrics
+    }
+
+    fn unregistered() -> Self {
+        // 1 ms to 16 s, and 0.1 ms to 6.5 s.
+        let slow = || Histogram::new(exponential_buckets(0.001, 2.0, 15));
+        let fast = || Histogram::new(exponential_buckets(0.0001, 2.0, 17));
+        let live_db_up: Gauge<i64, std::sync::atomic::AtomicI64> = Gauge::default();
+        live_db_up.set(1);
+        Self {
+            events: Family::default(),
+            event_lag: slow(),
+            apply_time: fast(),
+            quarantined: Counter::<u64, AtomicU64>::default(),
+            actor_restarts: Counter::default(),
+            live_db_up,
+            live_db_failures: Counter::default(),
+            registry_failures: Counter::default(),
+            closed_lost: Counter::default(),
+            addresses: Counter::default(),
+            keys_retired: Counter::default(),
+            keys_revoked: Counter::default(),
+            ends_asked: Counter::default(),
+            ends_outstanding: Gauge::default(),
+            rows_owed: Gauge::default(),
+            requests: Family::default(),
+            request_time: fast(),
+            refused_tokens: Counter::default(),
+        }
+    }
+}
