@@ -1,0 +1,48 @@
+# The commands anyone needs. `make help` lists them.
+
+# Optimised, with every assertion on: the load tests need the speed, the others the checks. One build serves both.
+PROFILE ?= checked
+# Seconds for each fuzz target of `make fuzz`.
+FUZZ_SECONDS ?= 60
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup test check fmt clippy docs deny pure typos fuzz bench
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## build and start one whole node: RTMP on 1935, API on 127.0.0.1:8080, files in ./onair-data (ARGS=... for flags)
+	cargo run --locked --release -- serve $(ARGS)
+
+setup: ## install what the tests and checks need beside Rust: ffmpeg (two of them), GStreamer, mpv, cargo-deny
+	scripts/setup.sh
+
+test: ## every test, with real encoders and players (after `make setup`)
+	cargo test --locked --workspace --profile $(PROFILE)
+
+check: fmt clippy docs deny pure typos ## everything but the tests: format, lints, documentation, licences, spelling
+
+fmt:
+	cargo fmt --all --check
+
+clippy:
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --manifest-path codec/fuzz/Cargo.toml --target-dir target/fuzz-check -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+deny:
+	scripts/deny.sh
+
+pure:
+	scripts/codec-is-pure.sh
+
+typos:
+	scripts/typos.sh
+
+fuzz: ## run every fuzz target of the codec for FUZZ_SECONDS (60) each; needs nightly and cargo-fuzz
+	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+bench: ## the codec's benchmarks
+	cargo bench --locked -p onair-codec

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Installs what the tests and checks need beside Rust, on Debian or Ubuntu. Quick when all is there; run it as often as
+# you like.
+#
+#   Debian packages   ffmpeg, GStreamer's tools and plugins, mpv, Python's venv     (as root, or through sudo)
+#   .tools/           a current ffmpeg and a spell checker, from PyPI; nothing outside this directory
+#   cargo             cargo-deny, if there is none
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Pinned, so that everyone's tests meet the same client. It carries a current ffmpeg binary.
+IMAGEIO_FFMPEG=imageio-ffmpeg==0.8.1
+TYPOS=typos==1.52.0
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+debian_packages() {
+    local missing=()
+    local wanted=(
+        build-essential ffmpeg mpv python3-venv
+        gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+        gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
+    )
+    local package
+    for package in "${wanted[@]}"; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    say "installing ${missing[*]}"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+python_tools() {
+    local stamp=.tools/stamp
+    [ "$(cat $stamp 2>/dev/null)" = "$IMAGEIO_FFMPEG $TYPOS" ] && return
+    say "fetching a current ffmpeg and a spell checker into .tools"
+    rm -rf .tools
+    mkdir -p .tools/bin
+    python3 -m venv .tools/venv
+    .tools/venv/bin/pip install --quiet --disable-pip-version-check "$IMAGEIO_FFMPEG" "$TYPOS"
+    local binary
+    binary=$(.tools/venv/bin/python -c 'import imageio_ffmpeg as f; print(f.get_ffmpeg_exe())')
+    ln -s "$binary" .tools/bin/ffmpeg-current
+    ln -s ../venv/bin/typos .tools/bin/typos
+    printf '%s' "$IMAGEIO_FFMPEG $TYPOS" > $stamp
+}
+
+cargo_deny() {
+    command -v cargo-deny >/dev/null && return
+    say "building cargo-deny (some minutes, once)"
+    cargo install --quiet --locked cargo-deny
+}
+
+debian_packages
+python_tools
+cargo_deny
+say "ready: $(ffmpeg -version | head -n 1 | cut -d' ' -f1-3), current $(.tools/bin/ffmpeg-current -version | head -n 1 | cut -d' ' -f3), $(cargo deny --version)"
