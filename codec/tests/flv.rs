@@ -12,6 +12,9 @@ use proptest::prelude::*;
 /// track id, codec, composition time, data
 type VideoRow = (u8, VideoCodec, i32, &'static str);
 
+/// track id, codec, data
+type AudioRow = (u8, AudioCodec, &'static str);
+
 fn video_track(row: &VideoRow) -> (u8, VideoCodec, i32, Vec<u8>) {
     (row.0, row.1, row.2, hex(row.3))
 }
@@ -158,7 +161,7 @@ fn every_form_of_audio_message_is_understood() {
     use AudioPacket::{CodedFrames, Empty, EndOfSequence, MultichannelConfig, SequenceHeader};
     let opus_head = "4f70757348656164 01 02 3801 80bb0000 0000 00";
 
-    let rows: Vec<(&str, &str, AudioPacket, Vec<(u8, AudioCodec, &str)>)> = vec![
+    let rows: Vec<(&str, &str, AudioPacket, Vec<AudioRow>)> = vec![
         ("AAC config 44.1k stereo", "af 00 1210", SequenceHeader, vec![(0, Aac, "1210")]),
         ("AAC config 48k stereo", "af 00 1190", SequenceHeader, vec![(0, Aac, "1190")]),
         ("AAC raw", "af 01 aa", CodedFrames, vec![(0, Aac, "aa")]),

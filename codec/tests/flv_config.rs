@@ -102,7 +102,7 @@ fn sequence_headers_of_real_encoders_give_the_sound() {
 #[test]
 fn audio_configs_of_the_specifications_give_the_sound() {
     use AudioCodec::{Aac, Ac3, Eac3, Flac, Mp3, Opus};
-    let rows: Vec<(&str, AudioCodec, &str, Option<(u32, u8)>)> = vec![
+    let rows = [
         ("LC 44.1k stereo", Aac, "1210", Some((44_100, 2))),
         ("LC 48k stereo", Aac, "1190", Some((48_000, 2))),
         ("LC 48k 5.1", Aac, "11b0", Some((48_000, 6))),

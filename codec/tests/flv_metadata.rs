@@ -13,7 +13,7 @@ fn parse(body: &[u8]) -> Option<Metadata> {
 
 fn metadata<const N: usize>(properties: [(&'static str, Value); N]) -> Metadata {
     let body = write_all(&["onMetaData".into(), Value::ecma_array(properties)]);
-    parse(&body).unwrap()
+    parse(&body).expect("it is onMetaData")
 }
 
 /// Data messages as real encoders sent them, byte for byte.

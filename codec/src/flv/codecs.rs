@@ -17,7 +17,7 @@ impl FourCc {
 impl fmt::Display for FourCc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match std::str::from_utf8(&self.0) {
-            Ok(text) if self.0.iter().all(|byte| byte.is_ascii_graphic()) => f.write_str(text),
+            Ok(text) if self.0.iter().all(u8::is_ascii_graphic) => f.write_str(text),
             _ => write!(f, "{:#010x}", u32::from_be_bytes(self.0)),
         }
     }
