@@ -4,142 +4,199 @@
 //! The table of leases, claims and releases lives outside the running task, so [`Keeper::run`] may be dropped, panic and be
 //! started again at any point: nothing is lost, since everything not answered is simply asked again, under the same session id.
 
+mod claims;
+mod desk;
+mod refusal;
+mod reports;
+mod round;
+mod takeover;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry as Metrics;
-use thiserror::Error;
+use rand::Rng;
+use tokio::sync::oneshot;
 
 use crate::clock::{Clock, SystemClock};
-use crate::events::{EndReason, Facts};
-use crate::ids::NodeId;
-use crate::lease::{Ending, Held, Lease};
-use crate::registry::{Claim, Denial, Holder, Registry};
+use crate::events::EndReason;
+use crate::ids::{NodeId, SessionId};
+use crate::lease::Lease;
+use crate::registry::{Batch, BatchReply, Claim, Doorbell, Registry};
+use crate::time::BootTime;
+
+pub(crate) use desk::Desk;
+pub use refusal::Refusal;
+use reports::Reports;
 
 /// Claims, renews and releases for a whole node. Cheap to clone.
 #[derive(Clone)]
 pub struct Keeper(Arc<Desk>);
 
-/// What outlives the running task.
-pub(crate) struct Desk {}
-
 impl Keeper {
-    /// A keeper for the leases of `node`. Nothing happens until [`Keeper::run`] runs. Registers the `onair_lease_*` metrics.
+    /// A keeper for the leases of `node`. Nothing happens until [`Keeper::run`] runs. Registers the `onair_lease_*` metrics;
+    /// `metrics` itself must have no prefix.
     pub fn new(registry: Arc<dyn Registry>, node: NodeId, metrics: &mut Metrics) -> Self {
         Self::with_clock(registry, node, metrics, Arc::new(SystemClock))
     }
 
-    /// The same with another clock than the machine's, for tests.
+    /// The same with another clock than the machine's, for tests. Sleeps are tokio's in either case.
     pub fn with_clock(
         registry: Arc<dyn Registry>,
         node: NodeId,
         metrics: &mut Metrics,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        unimplemented!()
+        Self(Desk::new(registry, node, Reports::new(metrics), clock))
     }
 
     /// The loop. Never returns; may be dropped and called again at any time. A second one waits until the first is gone.
     pub async fn run(&self) {
-        unimplemented!()
+        let desk = &self.0;
+        let _only_one = desk.running.lock().await;
+        let mut rhythm = Rhythm::new(desk);
+        // What rang while nobody listened is lost.
+        let mut doorbell = Some(desk.registry.doorbell(&desk.node));
+        desk.table().on_all_rings(desk.clock.boot());
+        let mut is_away = false;
+        loop {
+            absorb(desk, &mut doorbell);
+            let now = desk.clock.boot();
+            let renew_all = rhythm.beats(now);
+            if renew_all && doorbell.is_none() {
+                doorbell = Some(desk.registry.doorbell(&desk.node));
+            }
+            let round = desk.gather(now, renew_all);
+            if round.batch.is_empty() {
+                let next = round.next.map_or(rhythm.next, |next| next.min(rhythm.next));
+                self.rest(&mut doorbell, next).await;
+                continue;
+            }
+            // The belief counts from before the call, on the clock that counts suspend.
+            let sent = desk.clock.boot();
+            let reply =
+                tokio::time::timeout(desk.times.call_timeout, desk.registry.commit(&round.batch)).await;
+            desk.reports.call(desk.clock.boot().since(sent));
+            let reply = reply.unwrap_or_default();
+            let failed = answers_nothing(&round.batch, &reply);
+            if failed {
+                desk.reports.call_failed(!is_away);
+            } else if is_away {
+                desk.reports.answers_again();
+            }
+            is_away = failed;
+            desk.apply(&round.batch, reply, sent);
+            // An in-process registry answers without waiting: let others have their turn, and join the next round.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until something may be due.
+    async fn rest(&self, doorbell: &mut Option<Doorbell>, until: BootTime) {
+        let desk = &self.0;
+        let ring = async {
+            match doorbell.as_mut() {
+                Some(bell) => bell.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        let pause = until.since(desk.clock.boot());
+        tokio::select! {
+            () = desk.wake.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            room = ring => match room {
+                Some(room) => desk.table().on_ring(&room, desk.clock.boot()),
+                None => *doorbell = None,
+            },
+        }
     }
 
     /// Claims a room for a publisher: waits for the next call to the registry and its answer, for as long as
     /// [`LeaseTimes::want_for`](crate::registry::LeaseTimes::want_for) for a holder that may yield, and for up to 4 s for a
     /// registry that does not answer. Dropping the future gives back whatever was or will be granted, as `unconfirmed`.
+    /// Every claim needs a session id of its own.
     ///
     /// # Errors
     /// Why the room is not the publisher's.
     pub async fn claim(&self, claim: Claim) -> Result<Lease, Refusal> {
-        unimplemented!()
+        let session = claim.session_id;
+        let answer =
+            self.0.add_claim(claim.clone()).inspect_err(|refusal| self.0.reports.refused(&claim, refusal))?;
+        let mut waiting = Waiting { desk: &self.0, session, answer };
+        // The loop answers sooner than this; only when it is not running there is nobody else to give up.
+        match tokio::time::timeout(self.0.claim_budget(), &mut waiting.answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(Refusal::Unreachable),
+        }
     }
 
-    /// Waits until no release is outstanding, for at most `patience`. Returns how many still are.
+    /// Waits until no release is outstanding, for at most `patience`. Returns how many still are, claims to be given back
+    /// included.
     pub async fn idle(&self, patience: Duration) -> usize {
-        unimplemented!()
+        let mut outstanding = self.0.outstanding();
+        let settled = tokio::time::timeout(patience, outstanding.wait_for(|count| *count == 0)).await.is_ok();
+        if settled { 0 } else { *outstanding.borrow() }
     }
 
     /// How many leases the node holds.
     pub fn lease_count(&self) -> usize {
-        unimplemented!()
+        self.0.table().leases.len()
     }
 }
 
-impl Desk {
-    pub(crate) fn set_facts(&self, held: &Arc<Held>, f: impl FnOnce(&mut Facts)) {
-        unimplemented!()
-    }
-    pub(crate) fn end(&self, held: &Arc<Held>, reason: EndReason) {
-        unimplemented!()
-    }
-    pub(crate) async fn end_and_wait(&self, held: &Arc<Held>, reason: EndReason) -> Ending {
-        unimplemented!()
-    }
+/// A claim that somebody waits for. Dropped early, it gives back what it may have got.
+struct Waiting<'a> {
+    desk: &'a Desk,
+    session: SessionId,
+    answer: oneshot::Receiver<Result<Lease, Refusal>>,
 }
 
-/// Why a claim did not become a lease.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// Somebody else is on air in the room, and stays there.
-    #[error("the room is busy")]
-    Busy {
-        /// Who.
-        holder: Holder,
-    },
-    /// Not with this key, or not now.
-    #[error(transparent)]
-    Denied(#[from] Denial),
-    /// The registry holds more unread events than it may.
-    #[error("the registry's events are not being read")]
-    Backlog,
-    /// The registry lost its memory a moment ago; incumbents come back first.
-    #[error("the registry is recovering")]
-    Recovering,
-    /// The registry did not answer.
-    #[error("the registry does not answer")]
-    Unreachable,
-    /// The registry answered, its replicas did not. The grant was given back.
-    #[error("the grant could not be confirmed")]
-    Unconfirmed,
-    /// The node has more claims waiting than it may.
-    #[error("too many claims are waiting")]
-    TooMany,
-}
-
-impl Refusal {
-    /// A short name out of a closed set, for metrics.
-    pub const fn label(&self) -> &'static str {
-        match self {
-            Self::Busy { .. } => "busy",
-            Self::Denied(Denial::UnknownKey) => "unknown_key",
-            Self::Denied(Denial::Revoked) => "revoked",
-            Self::Denied(Denial::WrongRoom) => "wrong_room",
-            Self::Denied(Denial::Held { .. }) => "held",
-            Self::Denied(Denial::Ended) => "ended",
-            Self::Backlog => "backlog",
-            Self::Recovering => "recovering",
-            Self::Unreachable => "unreachable",
-            Self::Unconfirmed => "unconfirmed",
-            Self::TooMany => "too_many",
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.answer.close();
+        match self.answer.try_recv() {
+            Ok(Ok(lease)) => lease.end_detached(EndReason::Unconfirmed),
+            Ok(Err(_)) => {}
+            Err(_) => self.desk.abandon_claim(self.session),
         }
     }
+}
 
-    /// Whether the same publisher may succeed by trying again in a few seconds, without anybody doing anything about it.
-    pub const fn is_retryable(&self) -> bool {
-        !matches!(self, Self::Denied(_))
+/// The node's rhythm of renewals, each beat a little early or late, so that nodes started together drift apart.
+struct Rhythm {
+    every: Duration,
+    next: BootTime,
+}
+
+impl Rhythm {
+    fn new(desk: &Desk) -> Self {
+        let every = desk.times.renew_every;
+        Self { every, next: desk.clock.boot().plus(every.mul_f64(rand::rng().random_range(0.1..1.0))) }
     }
 
-    /// What the streamer reads. Names no node and no other session: whoever shows a valid key may still not be the holder.
-    pub fn public_text(&self) -> String {
-        match self {
-            Self::Busy { holder } => {
-                format!("this room is already on air, since {}", holder.granted_at)
-            }
-            Self::Denied(denial) => denial.to_string(),
-            Self::Backlog | Self::Recovering | Self::Unreachable | Self::Unconfirmed | Self::TooMany => {
-                "the service cannot start new broadcasts right now; try again in a few seconds".to_owned()
-            }
+    /// Whether a beat is due; if so, sets the next.
+    fn beats(&mut self, now: BootTime) -> bool {
+        let due = self.next <= now;
+        if due {
+            self.next = now.plus(self.every.mul_f64(rand::rng().random_range(0.9..1.1)));
         }
+        due
     }
+}
+
+/// Takes in all rings that wait. Bounded by the bell's own bound.
+fn absorb(desk: &Desk, doorbell: &mut Option<Doorbell>) {
+    let Some(bell) = doorbell else { return };
+    let now = desk.clock.boot();
+    for _ in 0..bell.len() {
+        let Ok(room) = bell.try_recv() else { return };
+        desk.table().on_ring(&room, now);
+    }
+}
+
+fn answers_nothing(batch: &Batch, reply: &BatchReply) -> bool {
+    !batch.is_empty()
+        && reply.claims.iter().all(Result::is_err)
+        && reply.renewals.iter().all(Result::is_err)
+        && reply.releases.iter().all(Result::is_err)
 }

@@ -3,6 +3,8 @@
 //! The [`Lease`] belongs to the connection; whoever drops it without [`Lease::end`] gives it back as `crash`. The [`Pass`]
 //! belongs to the media path. What the registry says reaches both through the [`Keeper`](crate::keeper::Keeper).
 
+mod held;
+mod meter;
 mod pass;
 
 use std::fmt;
@@ -16,7 +18,7 @@ use crate::ids::Epoch;
 use crate::keeper::Desk;
 use crate::registry::{Order, Released};
 
-pub(crate) use pass::Media;
+pub(crate) use held::{Held, Wanted};
 pub use pass::{Belief, Pass};
 
 /// What a session is told while it holds its lease. The last word wins: after anything but `Held` the session must end.
@@ -40,14 +42,6 @@ pub enum LeaseSignal {
 pub struct Lease {
     desk: Arc<Desk>,
     held: Arc<Held>,
-}
-
-/// What the keeper and the guard share of a lease.
-pub(crate) struct Held {
-    pub(crate) card: SessionCard,
-    pub(crate) max_duration: Option<Duration>,
-    pub(crate) pass: Pass,
-    pub(crate) signal: watch::Sender<LeaseSignal>,
 }
 
 impl Lease {
@@ -80,25 +74,31 @@ impl Lease {
     ///
     /// `live_at`, `last_media_at`, `bytes_in` and `bitrate_kbps` are the [`Pass`]'s and the keeper's: changes to them are ignored.
     pub fn set_facts(&self, f: impl FnOnce(&mut Facts)) {
-        self.desk.set_facts(&self.held, f);
+        if self.held.set_facts(f) {
+            self.desk.wake();
+        }
     }
 
     /// Ends the session: fences the pass at once, hands the release to the keeper, and waits until the registry has
     /// recorded it, or for two call timeouts at most; the keeper goes on trying after that.
-    pub async fn end(self, reason: EndReason) -> Ending {
-        self.desk.end_and_wait(&self.held, reason).await
+    ///
+    /// The release is handed over by the call itself: the future need not be polled for it.
+    pub fn end(self, reason: EndReason) -> impl Future<Output = Ending> + Send + use<> {
+        let desk = Arc::clone(&self.desk);
+        let answer = desk.end(&self.held, reason);
+        async move { desk.wait_for_end(answer).await }
     }
 
     /// The same without waiting.
     pub fn end_detached(self, reason: EndReason) {
-        self.desk.end(&self.held, reason);
+        drop(self.desk.end(&self.held, reason));
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         // After `end` there is nothing left to give back, and this does nothing.
-        self.desk.end(&self.held, EndReason::Crash);
+        drop(self.desk.end(&self.held, EndReason::Crash));
     }
 }
 

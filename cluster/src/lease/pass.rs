@@ -42,10 +42,10 @@ struct Inner {
 
 /// What the media path counted so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Media {
-    pub(crate) live_at: Option<UnixMs>,
-    pub(crate) last_media: Option<BootTime>,
-    pub(crate) bytes: u64,
+pub(super) struct Media {
+    pub(super) live_at: Option<UnixMs>,
+    pub(super) last_media: Option<BootTime>,
+    pub(super) bytes: u64,
 }
 
 impl Pass {
@@ -106,10 +106,6 @@ impl Pass {
         self.0.fenced.store(true, Ordering::Release);
     }
 
-    pub(crate) fn is_fenced(&self) -> bool {
-        self.0.fenced.load(Ordering::Acquire)
-    }
-
     /// The holder may believe until `until`, on the strength of a confirmed answer. Never shortens a belief.
     pub(crate) fn believe(&self, until: BootTime) {
         self.0.believe_until.fetch_max(until.0, Ordering::AcqRel);
@@ -119,15 +115,15 @@ impl Pass {
         self.0.urgent.store(true, Ordering::Release);
     }
 
-    pub(crate) fn is_urgent(&self) -> bool {
+    pub(super) fn is_urgent(&self) -> bool {
         self.0.urgent.load(Ordering::Acquire)
     }
 
-    pub(crate) fn clear_urgent(&self) {
+    pub(super) fn clear_urgent(&self) {
         self.0.urgent.store(false, Ordering::Release);
     }
 
-    pub(crate) fn counted(&self) -> Media {
+    pub(super) fn counted(&self) -> Media {
         let live_at = self.0.live_at.load(Ordering::Acquire);
         let last_media = self.0.last_media.load(Ordering::Relaxed);
         Media {

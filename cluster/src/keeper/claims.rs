@@ -1,0 +1,115 @@
+//! A claim on its way: from the publisher's wish to a lease or a refusal. Once it was sent, its fate is the registry's to
+//! say: an abandoned claim is asked about until the answer is known, and what was granted is given back.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::Refusal;
+use crate::lease::Lease;
+use crate::registry::{Claim, Holder, LeaseTimes};
+use crate::time::BootTime;
+
+/// How long a claim waits for a registry that does not answer. Encoders give up at 5 s.
+pub(super) const PATIENCE: Duration = Duration::from_secs(4);
+/// A claim that was not answered, or not yet, is sent again after this.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+pub(super) struct PendingClaim {
+    pub(super) claim: Claim,
+    /// Its place in the queue.
+    pub(super) seq: u64,
+    /// `None` when the publisher has gone away.
+    pub(super) waiter: Option<oneshot::Sender<Result<Lease, Refusal>>>,
+    asked_at: BootTime,
+    /// Not to be sent before.
+    pub(super) ask_at: BootTime,
+    /// When it was last sent without an answer so far.
+    sent_at: Option<BootTime>,
+    waits_for: WaitsFor,
+}
+
+enum WaitsFor {
+    /// An answer.
+    Registry { last: Refusal },
+    /// A holder that may yield.
+    Holder { holder: Holder, until: BootTime },
+}
+
+impl PendingClaim {
+    pub(super) fn new(
+        claim: Claim,
+        seq: u64,
+        waiter: oneshot::Sender<Result<Lease, Refusal>>,
+        now: BootTime,
+    ) -> Self {
+        Self {
+            claim,
+            seq,
+            waiter: Some(waiter),
+            asked_at: now,
+            ask_at: now,
+            sent_at: None,
+            waits_for: WaitsFor::Registry { last: Refusal::Unreachable },
+        }
+    }
+
+    /// When something must be done about it: ask, or give up.
+    pub(super) fn due(&self) -> BootTime {
+        if self.waiter.is_some() { self.ask_at.min(self.deadline()) } else { self.ask_at }
+    }
+
+    fn deadline(&self) -> BootTime {
+        match &self.waits_for {
+            WaitsFor::Registry { .. } => self.asked_at.plus(PATIENCE),
+            WaitsFor::Holder { until, .. } => *until,
+        }
+    }
+
+    /// What to tell the publisher if its patience ends now.
+    pub(super) fn overdue(&self, now: BootTime) -> Option<Refusal> {
+        (self.waiter.is_some() && self.deadline() <= now).then(|| match &self.waits_for {
+            WaitsFor::Registry { last } => last.clone(),
+            WaitsFor::Holder { holder, .. } => Refusal::Busy { holder: holder.clone() },
+        })
+    }
+
+    pub(super) fn on_sent(&mut self, now: BootTime) {
+        self.sent_at = Some(now);
+        self.ask_at = now.plus(RETRY_AFTER);
+    }
+
+    pub(super) fn on_answered(&mut self) {
+        self.sent_at = None;
+    }
+
+    /// The registry cannot say yet. False when the patience is over.
+    pub(super) fn wait_for_registry(&mut self, now: BootTime, last: Refusal) -> bool {
+        self.ask_at = now.plus(RETRY_AFTER);
+        self.waits_for = WaitsFor::Registry { last };
+        now < self.deadline()
+    }
+
+    /// Somebody else holds the room, and was told. False when the patience is over.
+    pub(super) fn wait_for_holder(&mut self, now: BootTime, holder: Holder, times: &LeaseTimes) -> bool {
+        let until = match &self.waits_for {
+            WaitsFor::Registry { .. } => {
+                // The doorbell may be lost: one look by ourselves, while the wish is still noted.
+                self.ask_at = now.plus(times.want_for * 3 / 4);
+                now.plus(times.want_for)
+            }
+            WaitsFor::Holder { until, .. } => {
+                self.ask_at = *until;
+                *until
+            }
+        };
+        self.waits_for = WaitsFor::Holder { holder, until };
+        now < until
+    }
+
+    /// Whether the registry may have granted it without our knowing.
+    pub(super) fn is_fate_unknown(&self, now: BootTime, times: &LeaseTimes) -> bool {
+        // A grant that nobody renewed is found dead after this, by whoever wants the room next.
+        self.sent_at.is_some_and(|at| now < at.plus(times.ttl).plus(times.grace))
+    }
+}
