@@ -5,8 +5,9 @@
 //! comes; a room has at most one open session; a session ends once; messages for downstream are written to the outbox in
 //! the transaction of what they tell. `tests/live_db_contract.rs` holds every implementation to them.
 
+mod messages;
 mod rows;
-pub mod sqlite;
+mod sqlite;
 
 use async_trait::async_trait;
 use onair_cluster::registry::{Hold, KeyRecord};
@@ -17,6 +18,8 @@ pub use rows::{
     Applied, BroadcastFilter, BroadcastRow, BroadcastState, HoldRow, KeyRow, MediaNote, NewKey, OutboxRow,
     Outcome, Position, Purged, QuarantineRow, RoomRow, SessionEnd, SessionRow, WhyRevoked,
 };
+
+pub use sqlite::SqliteLiveDb;
 
 use crate::config::Retention;
 

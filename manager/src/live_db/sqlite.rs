@@ -1,1 +1,268 @@
-//! The Live DB on SQLite.
+//! The Live DB on SQLite: one file, one writer connection, a few readers, and one process that owns it all.
+//!
+//! WAL with `synchronous = FULL`: what a call has returned survives a power cut. Every write is `BEGIN IMMEDIATE`, so a
+//! transaction that has begun cannot find itself behind another. The lock lies in a file beside the database and lasts as
+//! long as the process, however it ends.
+
+mod apply;
+mod columns;
+mod history;
+mod keys;
+mod upkeep;
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use onair_cluster::registry::{Hold, KeyRecord};
+use onair_cluster::{Event, LiveKeyId, ProducerId, RoomId, SessionId, UnixMs};
+use parking_lot::Mutex;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Sqlite, Transaction};
+
+use super::{
+    Applied, BroadcastFilter, BroadcastRow, HoldRow, KeyRow, LiveDb, LiveDbError, MediaNote, NewKey,
+    OutboxRow, Purged, QuarantineRow, RoomRow, SessionRow,
+};
+use crate::config::Retention;
+
+/// An open SQLite Live DB.
+#[derive(Debug)]
+pub struct SqliteLiveDb {
+    /// At most one connection: SQLite has one writer anyway, and waiting here is fair, unlike waiting for its lock.
+    writer: SqlitePool,
+    readers: SqlitePool,
+    /// Held until [`LiveDb::close`] or the end of the process.
+    lock: Mutex<Option<File>>,
+}
+
+/// The database's name in the data directory.
+const FILE_NAME: &str = "live.db";
+
+/// Readers beside the writer: history, and look-ups for requests.
+const READERS: u32 = 4;
+/// How long a call waits for a connection, and for a lock that a foreign tool (a backup) holds.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl SqliteLiveDb {
+    /// Opens `live.db` in `dir`, making both if need be, and migrates it.
+    ///
+    /// # Errors
+    /// [`LiveDbError::InUse`] while another process has it open; else what file system and SQLite say.
+    pub async fn open(dir: &Path) -> Result<Self, LiveDbError> {
+        let path = dir.join(FILE_NAME);
+        let away = |deed: &str, e: &dyn std::fmt::Display| {
+            LiveDbError::Away(format!("cannot {deed} {}: {e}", path.display()))
+        };
+        fs::create_dir_all(dir).map_err(|e| away("make the directory of", &e))?;
+        let lock_path = path.with_extension("db.lock");
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&lock_path);
+        let lock = lock.map_err(|e| away("lock", &e))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(LiveDbError::InUse(path.display().to_string())),
+            Err(TryLockError::Error(e)) => return Err(away("lock", &e)),
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(PATIENCE);
+        let pool = SqlitePoolOptions::new()
+            .acquire_timeout(PATIENCE)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false);
+        let writing = options.clone().create_if_missing(true).optimize_on_close(true, Some(400));
+        let writer = pool.clone().max_connections(1).connect_with(writing).await.map_err(failure)?;
+        sqlx::migrate!("src/live_db/migrations/sqlite")
+            .run(&writer)
+            .await
+            .map_err(|e| LiveDbError::Unreadable(format!("{}: {e}", path.display())))?;
+        let readers = pool.max_connections(READERS).connect_with(options.read_only(true)).await;
+        Ok(Self { writer, readers: readers.map_err(failure)?, lock: Mutex::new(Some(lock)) })
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, LiveDbError> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failure)
+    }
+}
+
+/// What an error of sqlx means to our callers. <https://sqlite.org/rescode.html>
+fn failure(e: sqlx::Error) -> LiveDbError {
+    const TOO_BIG: i32 = 18;
+    const CONSTRAINT: i32 = 19;
+    const MISMATCH: i32 = 20;
+    const CORRUPT: i32 = 11;
+    const NOT_A_DB: i32 = 26;
+    match &e {
+        sqlx::Error::Database(db) => {
+            let code = db.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0);
+            match code & 0xff {
+                TOO_BIG | CONSTRAINT | MISMATCH => LiveDbError::Refused(e.to_string()),
+                CORRUPT | NOT_A_DB => LiveDbError::Unreadable(e.to_string()),
+                _ => LiveDbError::Away(e.to_string()),
+            }
+        }
+        sqlx::Error::Encode(_) => LiveDbError::Refused(e.to_string()),
+        sqlx::Error::Decode(_)
+        | sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::ColumnNotFound(_)
+        | sqlx::Error::ColumnIndexOutOfBounds { .. }
+        | sqlx::Error::RowNotFound => LiveDbError::Unreadable(e.to_string()),
+        _ => LiveDbError::Away(e.to_string()),
+    }
+}
+
+/// Commits, if what was done in the transaction succeeded; else rolls back.
+async fn settle<T>(tx: Transaction<'static, Sqlite>, done: Result<T, LiveDbError>) -> Result<T, LiveDbError> {
+    match done {
+        Ok(value) => {
+            tx.commit().await.map_err(failure)?;
+            Ok(value)
+        }
+        Err(e) => {
+            // The connection rolls back by itself when this fails; the first error is the one worth telling.
+            let _ = tx.rollback().await;
+            Err(e)
+        }
+    }
+}
+
+#[async_trait]
+impl LiveDb for SqliteLiveDb {
+    async fn ensure_room(
+        &self,
+        producer: &ProducerId,
+        candidate: &RoomId,
+        now: UnixMs,
+    ) -> Result<RoomRow, LiveDbError> {
+        // Nearly always there: no need to wait for the writer.
+        let mut reader = self.readers.acquire().await.map_err(failure)?;
+        if let Some(room) = keys::room_of(&mut reader, producer).await? {
+            return Ok(room);
+        }
+        drop(reader);
+        let mut tx = self.begin().await?;
+        let done = keys::ensure_room(&mut tx, producer, candidate, now).await;
+        settle(tx, done).await
+    }
+
+    async fn room(&self, room: &RoomId) -> Result<Option<RoomRow>, LiveDbError> {
+        keys::room(&mut *self.readers.acquire().await.map_err(failure)?, room).await
+    }
+
+    async fn add_key(
+        &self,
+        key: &NewKey,
+        in_use: Option<&LiveKeyId>,
+        max: usize,
+    ) -> Result<Vec<LiveKeyId>, LiveDbError> {
+        let mut tx = self.begin().await?;
+        let done = keys::add(&mut tx, key, in_use, max).await;
+        settle(tx, done).await
+    }
+
+    async fn key(&self, id: &LiveKeyId) -> Result<Option<KeyRow>, LiveDbError> {
+        keys::key(&mut *self.readers.acquire().await.map_err(failure)?, id).await
+    }
+
+    async fn revoke_key(&self, id: &LiveKeyId, now: UnixMs) -> Result<Option<KeyRow>, LiveDbError> {
+        let mut tx = self.begin().await?;
+        let done = keys::revoke(&mut tx, id, now).await;
+        settle(tx, done).await
+    }
+
+    async fn keys(
+        &self,
+        after: Option<&LiveKeyId>,
+        limit: usize,
+        now: UnixMs,
+    ) -> Result<Vec<KeyRecord>, LiveDbError> {
+        keys::records(&mut *self.readers.acquire().await.map_err(failure)?, after, limit, now).await
+    }
+
+    async fn put_hold(&self, room: &RoomId, hold: &Hold, now: UnixMs) -> Result<(), LiveDbError> {
+        let mut tx = self.begin().await?;
+        let done = keys::put_hold(&mut tx, room, hold, now).await;
+        settle(tx, done).await
+    }
+
+    async fn lift_hold(&self, room: &RoomId) -> Result<bool, LiveDbError> {
+        let mut tx = self.begin().await?;
+        let done = keys::lift_hold(&mut tx, room).await;
+        settle(tx, done).await
+    }
+
+    async fn holds(
+        &self,
+        after: Option<&RoomId>,
+        limit: usize,
+        now: UnixMs,
+    ) -> Result<Vec<HoldRow>, LiveDbError> {
+        keys::holds(&mut *self.readers.acquire().await.map_err(failure)?, after, limit, now).await
+    }
+
+    async fn apply(&self, events: &[Event], now: UnixMs) -> Result<Applied, LiveDbError> {
+        // Refusals are very rare, savepoints cost two statements an event: first without them.
+        let mut tx = self.begin().await?;
+        let done = apply::together(&mut tx, events, now).await;
+        match settle(tx, done).await {
+            Err(LiveDbError::Refused(_)) => {}
+            other => return other,
+        }
+        let mut tx = self.begin().await?;
+        let done = apply::one_by_one(&mut tx, events, now).await;
+        settle(tx, done).await
+    }
+
+    async fn note_media(&self, notes: &[MediaNote]) -> Result<u64, LiveDbError> {
+        upkeep::note_media(&mut *self.writer.acquire().await.map_err(failure)?, notes).await
+    }
+
+    async fn close_lost(&self, now: UnixMs) -> Result<u64, LiveDbError> {
+        let mut tx = self.begin().await?;
+        let done = apply::close_lost(&mut tx, now).await;
+        settle(tx, done).await
+    }
+
+    async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, LiveDbError> {
+        history::session(&mut *self.readers.acquire().await.map_err(failure)?, id).await
+    }
+
+    async fn broadcasts(
+        &self,
+        filter: &BroadcastFilter,
+        limit: usize,
+    ) -> Result<Vec<BroadcastRow>, LiveDbError> {
+        history::broadcasts(&mut *self.readers.acquire().await.map_err(failure)?, filter, limit).await
+    }
+
+    async fn outbox(&self, after: i64, limit: usize) -> Result<Vec<OutboxRow>, LiveDbError> {
+        history::outbox(&mut *self.readers.acquire().await.map_err(failure)?, after, limit).await
+    }
+
+    async fn quarantine(&self, after: i64, limit: usize) -> Result<Vec<QuarantineRow>, LiveDbError> {
+        history::quarantine(&mut *self.readers.acquire().await.map_err(failure)?, after, limit).await
+    }
+
+    async fn purge(&self, retention: &Retention, now: UnixMs, limit: usize) -> Result<Purged, LiveDbError> {
+        let mut tx = self.begin().await?;
+        let done = upkeep::purge(&mut tx, retention, now, limit).await;
+        settle(tx, done).await
+    }
+
+    async fn check(&self) -> Result<(), LiveDbError> {
+        upkeep::check(&mut *self.readers.acquire().await.map_err(failure)?).await
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+        self.lock.lock().take();
+    }
+}

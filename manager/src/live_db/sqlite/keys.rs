@@ -1,0 +1,288 @@
+//! Producers, rooms, live keys and holds: what the API writes.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use onair_cluster::registry::{Hold, KeyRecord, Takeover};
+use onair_cluster::{LiveKeyId, ProducerId, RoomId, UnixMs};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::columns::{count_opt, limit, ms, number, text, time, time_opt};
+use super::failure;
+use crate::live_db::{HoldRow, KeyRow, LiveDbError, NewKey, RoomRow, WhyRevoked};
+
+fn room_row(row: &SqliteRow) -> Result<RoomRow, LiveDbError> {
+    Ok(RoomRow {
+        room_id: text(row, "room_id")?,
+        producer_id: text(row, "producer_id")?,
+        created_at: time(row, "created_at")?,
+    })
+}
+
+pub(super) async fn room(c: &mut SqliteConnection, room: &RoomId) -> Result<Option<RoomRow>, LiveDbError> {
+    let row = sqlx::query("SELECT room_id, producer_id, created_at FROM room WHERE room_id = ?1")
+        .bind(room.as_str())
+        .fetch_optional(c)
+        .await
+        .map_err(failure)?;
+    row.as_ref().map(room_row).transpose()
+}
+
+pub(super) async fn room_of(
+    c: &mut SqliteConnection,
+    producer: &ProducerId,
+) -> Result<Option<RoomRow>, LiveDbError> {
+    let row = sqlx::query("SELECT room_id, producer_id, created_at FROM room WHERE producer_id = ?1")
+        .bind(producer.as_str())
+        .fetch_optional(c)
+        .await
+        .map_err(failure)?;
+    row.as_ref().map(room_row).transpose()
+}
+
+pub(super) async fn ensure_room(
+    c: &mut SqliteConnection,
+    producer: &ProducerId,
+    candidate: &RoomId,
+    now: UnixMs,
+) -> Result<RoomRow, LiveDbError> {
+    // Again, within the transaction: two requests may have come at once.
+    if let Some(room) = room_of(c, producer).await? {
+        return Ok(room);
+    }
+    if room(c, candidate).await?.is_some() {
+        return Err(LiveDbError::RoomTaken(candidate.clone()));
+    }
+    sqlx::query("INSERT INTO producer (producer_id, created_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
+        .bind(producer.as_str())
+        .bind(ms(now)?)
+        .execute(&mut *c)
+        .await
+        .map_err(failure)?;
+    sqlx::query("INSERT INTO room (room_id, producer_id, created_at) VALUES (?1, ?2, ?3)")
+        .bind(candidate.as_str())
+        .bind(producer.as_str())
+        .bind(ms(now)?)
+        .execute(c)
+        .await
+        .map_err(failure)?;
+    Ok(RoomRow { room_id: candidate.clone(), producer_id: producer.clone(), created_at: now })
+}
+
+fn takeover_name(takeover: Takeover) -> &'static str {
+    match takeover {
+        Takeover::Idle => "idle",
+        Takeover::Never => "never",
+        Takeover::Always => "always",
+    }
+}
+
+fn takeover(name: &str) -> Result<Takeover, LiveDbError> {
+    match name {
+        "idle" => Ok(Takeover::Idle),
+        "never" => Ok(Takeover::Never),
+        "always" => Ok(Takeover::Always),
+        _ => Err(LiveDbError::Unreadable(format!("column takeover: {name}"))),
+    }
+}
+
+fn key_row(row: &SqliteRow) -> Result<KeyRow, LiveDbError> {
+    let why: Option<&str> = row.try_get("revoked_why").map_err(failure)?;
+    let why = if why == Some("retired") { WhyRevoked::Retired } else { WhyRevoked::Asked };
+    Ok(KeyRow {
+        key: NewKey {
+            live_key_id: text(row, "live_key_id")?,
+            room_id: text(row, "room_id")?,
+            producer_id: text(row, "producer_id")?,
+            takeover: takeover(row.try_get("takeover").map_err(failure)?)?,
+            max_duration: count_opt(row, "max_duration_ms")?.map(Duration::from_millis),
+            created_at: time(row, "created_at")?,
+            expires_at: time(row, "expires_at")?,
+        },
+        revoked: time_opt(row, "revoked_at")?.map(|at| (at, why)),
+        last_used_at: time_opt(row, "last_used_at")?,
+    })
+}
+
+macro_rules! select_key {
+    ($rest:literal) => {
+        concat!(
+            "SELECT live_key_id, room_id, producer_id, takeover, max_duration_ms, created_at, expires_at, ",
+            "revoked_at, revoked_why, last_used_at FROM live_key ",
+            $rest
+        )
+    };
+}
+
+pub(super) async fn key(c: &mut SqliteConnection, id: &LiveKeyId) -> Result<Option<KeyRow>, LiveDbError> {
+    let row = sqlx::query(select_key!("WHERE live_key_id = ?1"))
+        .bind(id.as_str())
+        .fetch_optional(c)
+        .await
+        .map_err(failure)?;
+    row.as_ref().map(key_row).transpose()
+}
+
+pub(super) async fn add(
+    c: &mut SqliteConnection,
+    key: &NewKey,
+    in_use: Option<&LiveKeyId>,
+    max: usize,
+) -> Result<Vec<LiveKeyId>, LiveDbError> {
+    let max_duration = key.max_duration.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+    sqlx::query(
+        "INSERT INTO live_key (live_key_id, room_id, producer_id, takeover, max_duration_ms, created_at, \
+         expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )
+    .bind(key.live_key_id.as_str())
+    .bind(key.room_id.as_str())
+    .bind(key.producer_id.as_str())
+    .bind(takeover_name(key.takeover))
+    .bind(max_duration.map(number).transpose()?)
+    .bind(ms(key.created_at)?)
+    .bind(ms(key.expires_at)?)
+    .execute(&mut *c)
+    .await
+    .map_err(failure)?;
+
+    // Those idle longest first: an address is idle since it was last used or, if it never was, since it was handed out.
+    let rows = sqlx::query(
+        "SELECT live_key_id FROM live_key WHERE room_id = ?1 AND revoked_at IS NULL AND expires_at > ?2 \
+         ORDER BY max(created_at, coalesce(last_used_at, 0)), live_key_id",
+    )
+    .bind(key.room_id.as_str())
+    .bind(ms(key.created_at)?)
+    .fetch_all(&mut *c)
+    .await
+    .map_err(failure)?;
+    let mut kept: HashSet<LiveKeyId> = HashSet::from([key.live_key_id.clone()]);
+    kept.extend(in_use.cloned());
+    let open = sqlx::query("SELECT live_key_id FROM session WHERE room_id = ?1 AND ended_at IS NULL")
+        .bind(key.room_id.as_str())
+        .fetch_optional(&mut *c)
+        .await
+        .map_err(failure)?;
+    if let Some(open) = open {
+        kept.insert(text(&open, "live_key_id")?);
+    }
+    let mut retired = Vec::new();
+    for row in &rows {
+        if rows.len() - retired.len() <= max {
+            break;
+        }
+        let id: LiveKeyId = text(row, "live_key_id")?;
+        if kept.contains(&id) {
+            continue;
+        }
+        sqlx::query("UPDATE live_key SET revoked_at = ?2, revoked_why = 'retired' WHERE live_key_id = ?1")
+            .bind(id.as_str())
+            .bind(ms(key.created_at)?)
+            .execute(&mut *c)
+            .await
+            .map_err(failure)?;
+        retired.push(id);
+    }
+    Ok(retired)
+}
+
+pub(super) async fn revoke(
+    c: &mut SqliteConnection,
+    id: &LiveKeyId,
+    now: UnixMs,
+) -> Result<Option<KeyRow>, LiveDbError> {
+    sqlx::query(
+        "UPDATE live_key SET revoked_at = ?2, revoked_why = 'asked' WHERE live_key_id = ?1 AND revoked_at IS NULL",
+    )
+    .bind(id.as_str())
+    .bind(ms(now)?)
+    .execute(&mut *c)
+    .await
+    .map_err(failure)?;
+    key(c, id).await
+}
+
+pub(super) async fn records(
+    c: &mut SqliteConnection,
+    after: Option<&LiveKeyId>,
+    max: usize,
+    now: UnixMs,
+) -> Result<Vec<KeyRecord>, LiveDbError> {
+    let rows =
+        sqlx::query(select_key!("WHERE live_key_id > ?1 AND expires_at > ?2 ORDER BY live_key_id LIMIT ?3"))
+            .bind(after.map_or("", LiveKeyId::as_str))
+            .bind(ms(now)?)
+            .bind(limit(max))
+            .fetch_all(c)
+            .await
+            .map_err(failure)?;
+    rows.iter()
+        .map(|row| {
+            let KeyRow { key, revoked, .. } = key_row(row)?;
+            Ok(KeyRecord {
+                live_key_id: key.live_key_id,
+                room_id: key.room_id,
+                producer_id: key.producer_id,
+                takeover: key.takeover,
+                max_duration: key.max_duration,
+                revoked: revoked.is_some(),
+                expires_at: key.expires_at,
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn put_hold(
+    c: &mut SqliteConnection,
+    room: &RoomId,
+    hold: &Hold,
+    now: UnixMs,
+) -> Result<(), LiveDbError> {
+    sqlx::query(
+        "INSERT INTO hold (room_id, held_until, reason, created_at) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (room_id) DO UPDATE SET held_until = excluded.held_until, reason = excluded.reason, \
+         created_at = excluded.created_at",
+    )
+    .bind(room.as_str())
+    .bind(ms(hold.until)?)
+    .bind(hold.reason.as_str())
+    .bind(ms(now)?)
+    .execute(c)
+    .await
+    .map_err(failure)?;
+    Ok(())
+}
+
+pub(super) async fn lift_hold(c: &mut SqliteConnection, room: &RoomId) -> Result<bool, LiveDbError> {
+    let done = sqlx::query("DELETE FROM hold WHERE room_id = ?1")
+        .bind(room.as_str())
+        .execute(c)
+        .await
+        .map_err(failure)?;
+    Ok(done.rows_affected() > 0)
+}
+
+pub(super) async fn holds(
+    c: &mut SqliteConnection,
+    after: Option<&RoomId>,
+    max: usize,
+    now: UnixMs,
+) -> Result<Vec<HoldRow>, LiveDbError> {
+    let rows = sqlx::query(
+        "SELECT room_id, held_until, reason FROM hold WHERE room_id > ?1 AND held_until > ?2 \
+         ORDER BY room_id LIMIT ?3",
+    )
+    .bind(after.map_or("", RoomId::as_str))
+    .bind(ms(now)?)
+    .bind(limit(max))
+    .fetch_all(c)
+    .await
+    .map_err(failure)?;
+    rows.iter()
+        .map(|row| {
+            let hold =
+                Hold { until: time(row, "held_until")?, reason: row.try_get("reason").map_err(failure)? };
+            Ok(HoldRow { room_id: text(row, "room_id")?, hold })
+        })
+        .collect()
+}

@@ -1,0 +1,93 @@
+//! The cases, and what they share: fresh stores and made-up events.
+
+pub(crate) mod addresses;
+pub(crate) mod events;
+pub(crate) mod history;
+mod sqlite_only;
+pub(crate) mod upkeep;
+
+use onair_cluster::events::{AudioFacts, EndReason, VideoFacts};
+use onair_cluster::{
+    Epoch, Event, EventKind, Facts, LiveKeyId, NodeId, ProducerId, RoomId, SessionCard, SessionId, UnixMs,
+};
+use onair_manager::live_db::{LiveDb, SqliteLiveDb};
+use tempfile::TempDir;
+
+/// A fresh SQLite store in a directory of its own.
+pub(crate) async fn sqlite() -> (SqliteLiveDb, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    (SqliteLiveDb::open(dir.path()).await.unwrap(), dir)
+}
+
+pub(crate) const T0: UnixMs = UnixMs(1_700_000_000_000);
+
+pub(crate) fn at(ms: u64) -> UnixMs {
+    UnixMs(T0.0 + ms)
+}
+
+pub(crate) fn room(name: &str) -> RoomId {
+    RoomId::parse(name).unwrap()
+}
+
+pub(crate) fn producer(name: &str) -> ProducerId {
+    ProducerId::parse(name).unwrap()
+}
+
+/// A session of `room_name`, granted at `at(epoch)`; its producer and node are named after the room.
+pub(crate) fn card(room_name: &str, epoch: u64) -> SessionCard {
+    SessionCard {
+        session_id: SessionId::random(),
+        room_id: room(room_name),
+        producer_id: producer(&format!("p-{room_name}")),
+        live_key_id: LiveKeyId::random(&room(room_name)),
+        epoch: Epoch(epoch),
+        node_id: NodeId::parse("node-1").unwrap(),
+        client_addr: "127.0.0.1".parse().unwrap(),
+        client_agent: "OBS 30 \"quoted\" é".to_owned(),
+        granted_at: UnixMs(T0.0.saturating_add(epoch)),
+    }
+}
+
+pub(crate) fn facts(live_at: Option<UnixMs>) -> Facts {
+    Facts {
+        live_at,
+        last_media_at: live_at,
+        bytes_in: 42,
+        bitrate_kbps: 2_500,
+        video: Some(VideoFacts {
+            codec: "h264".to_owned(),
+            width: Some(1280),
+            height: Some(720),
+            fps: Some(29.97),
+        }),
+        audio: Some(AudioFacts { codec: "aac".to_owned(), sample_rate: Some(48_000), channels: Some(2) }),
+        players: 3,
+    }
+}
+
+fn event(card: &SessionCard, kind: EventKind, at: UnixMs, facts: Facts) -> Event {
+    Event { n: 1, shard: card.room_id.shard(), at, kind, session: card.clone(), facts }
+}
+
+pub(crate) fn granted(card: &SessionCard) -> Event {
+    event(card, EventKind::Granted, card.granted_at, Facts::default())
+}
+
+pub(crate) fn live(card: &SessionCard, live_at: UnixMs) -> Event {
+    event(card, EventKind::Live, live_at, facts(Some(live_at)))
+}
+
+pub(crate) fn ended(
+    card: &SessionCard,
+    live_at: Option<UnixMs>,
+    ended_at: UnixMs,
+    reason: EndReason,
+) -> Event {
+    event(card, EventKind::Ended { reason, ended_at }, UnixMs(ended_at.0 + 7), facts(live_at))
+}
+
+/// `(event id, type)` of every outbox row, in order.
+pub(crate) async fn told(db: &dyn LiveDb) -> Vec<(String, String)> {
+    let rows = db.outbox(0, 10_000).await.unwrap();
+    rows.into_iter().map(|row| (row.event_id, row.kind)).collect()
+}
