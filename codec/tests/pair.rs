@@ -1,5 +1,8 @@
 //! A client and a server peer meet over a simulated wire, in virtual time: late, in crumbs, or not at all.
 
+// A test fails by panicking, in its helpers too.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::time::Duration;
