@@ -1,0 +1,53 @@
+//! What an operator may set about ingest: every bound and timeout, with its reason and a safe default.
+
+use std::time::Duration;
+
+use onair_codec::Limits;
+
+/// Settings of one ingest node. Plain data: the program parses and validates it before anything is bound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IngestConfig {
+    /// C0 to C2. An absolute deadline, not one per read: a peer that drips bytes gains nothing. 10 s.
+    pub handshake_timeout: Duration,
+    /// From the handshake's end to the first publish or play. 15 s.
+    pub request_timeout: Duration,
+    /// From `NetStream.Publish.Start` to the first media message. 20 s, as long as an encoder may need to warm up.
+    pub first_media_timeout: Duration,
+    /// The longest silence of a publisher that has sent media. 15 s.
+    pub idle_timeout: Duration,
+    /// The longest a peer may refuse to read what we write. 15 s: as long as OBS gives us.
+    pub write_timeout: Duration,
+    /// How long a player waits for a room that is not on air. 20 s.
+    pub play_wait: Duration,
+    /// How long players stay when a broadcast fell off air without a goodbye. 30 s: encoders are back within 16.
+    pub rejoin_wait: Duration,
+    /// Payload bytes per chunk that we send. 60 000: nearly every message is one chunk, and FFmpeg adopts it for its own.
+    pub chunk_size: u32,
+    /// Connections in all. 10 000.
+    pub connections_max: usize,
+    /// Connections of one address that have not yet been let in. 512; a load balancer may hide many behind one address.
+    pub pending_per_address_max: usize,
+    /// What one room may keep in memory for its players, in bytes of media. 8 MiB.
+    pub room_bytes_max: usize,
+    /// Bounds of the protocol itself.
+    pub limits: Limits,
+}
+
+impl Default for IngestConfig {
+    fn default() -> Self {
+        Self {
+            handshake_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(15),
+            first_media_timeout: Duration::from_secs(20),
+            idle_timeout: Duration::from_secs(15),
+            write_timeout: Duration::from_secs(15),
+            play_wait: Duration::from_secs(20),
+            rejoin_wait: Duration::from_secs(30),
+            chunk_size: 60_000,
+            connections_max: 10_000,
+            pending_per_address_max: 512,
+            room_bytes_max: 8 << 20,
+            limits: Limits::default(),
+        }
+    }
+}

@@ -1,0 +1,495 @@
+//! Connection: one peer, from accept to close. Supervised by [`Connections`](crate::connections); temporary, never restarted.
+//!
+//! The actor decides; its [pump](pump) moves bytes. What must happen however this ends lives in `Drop`: the lease guard
+//! releases the room, the permit gives the place back, the pump's guard ends the task and with it the socket.
+
+mod outbox;
+mod player;
+mod publisher;
+mod pump;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use onair_cluster::events::EndReason;
+use onair_cluster::keeper::{Keeper, Refusal};
+use onair_cluster::lease::{Lease, LeaseSignal};
+use onair_cluster::live_key::LiveKeyVerifier;
+use onair_cluster::registry::Claim;
+use onair_cluster::{NodeId, RoomId, SessionId, UnixMs};
+use onair_codec::{Event, PlayRequest, PublishRequest, RequestId, Status};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::admission::Permit;
+use crate::config::IngestConfig;
+use crate::reports::{Counted, Reports};
+use crate::room::Rooms;
+use crate::stop::StopReason;
+
+use player::Player;
+pub(crate) use publisher::FactsChange;
+use publisher::Publisher;
+use pump::{Command, Listener, Pump, Remains};
+
+/// Commands on their way to a pump. The actor sends a handful in a connection's life; a full queue means a stuck pump.
+const COMMANDS_MAX: usize = 16;
+/// Characters of an encoder's name that are kept.
+const AGENT_CHARS_MAX: usize = 128;
+
+/// What all connections of a node share.
+#[derive(Clone)]
+pub(crate) struct Wiring {
+    pub(crate) node: NodeId,
+    pub(crate) config: Arc<IngestConfig>,
+    pub(crate) rooms: Rooms,
+    pub(crate) keeper: Keeper,
+    pub(crate) verifier: LiveKeyVerifier,
+    pub(crate) reports: Reports,
+}
+
+/// What a connection starts with.
+pub(crate) struct Args {
+    pub(crate) socket: TcpStream,
+    pub(crate) address: SocketAddr,
+    pub(crate) id: u64,
+    pub(crate) accepted: Instant,
+    pub(crate) permit: Permit,
+}
+
+/// What a connection hears. Never media.
+pub(crate) enum Msg {
+    /// From the pump: the peer wants something.
+    Peer(Event),
+    /// From the pump: facts of the running session.
+    Facts(FactsChange),
+    /// The registry's answer to a claim.
+    Claimed { request: RequestId, message_room: RoomId, outcome: Result<Lease, Refusal> },
+    /// The lease has something to say.
+    Lease { session: SessionId, signal: LeaseSignal },
+    /// The session is as old as its key allows.
+    TooOld { session: SessionId },
+    /// The node shuts down.
+    Drain,
+    /// The pump is over, and with it the socket.
+    PumpStopped(Remains),
+}
+
+pub(crate) struct Connection {
+    pub(crate) wiring: Wiring,
+}
+
+pub(crate) struct State {
+    me: ActorRef<Msg>,
+    id: u64,
+    address: SocketAddr,
+    accepted: Instant,
+    agent: String,
+    permit: Permit,
+    commands: mpsc::Sender<Command>,
+    phase: Phase,
+    _pump: TaskGuard,
+    _counted: Counted,
+}
+
+enum Phase {
+    /// Nothing was asked, or what was asked is over.
+    Idle,
+    /// A claim is with the keeper. Dropping the guard withdraws it.
+    Claiming {
+        request: RequestId,
+        _claim: TaskGuard,
+    },
+    Publishing(Publishing),
+    Playing {
+        request: RequestId,
+    },
+    /// The pump was told to finish.
+    Ending,
+}
+
+struct Publishing {
+    request: RequestId,
+    lease: Lease,
+    _watch: TaskGuard,
+    _timer: Option<TaskGuard>,
+    _counted: Counted,
+}
+
+/// A task that ends with its owner.
+struct TaskGuard(JoinHandle<()>);
+
+impl Drop for TaskGuard {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Connection {
+    fn on_peer(&self, state: &mut State, event: Event) {
+        match event {
+            Event::Connected(info) => state.agent = clean(&info.flash_version),
+            Event::PublishRequested(request) => self.on_publish(state, &request),
+            Event::PlayRequested(request) => self.on_play(state, &request),
+            Event::Unpublished(request) => Self::on_unpublished(state, request),
+            Event::PlayStopped(request) => {
+                if matches!(state.phase, Phase::Playing { request: playing } if playing == request) {
+                    state.phase = Phase::Idle;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_publish(&self, state: &mut State, request: &PublishRequest) {
+        if !matches!(state.phase, Phase::Idle) {
+            self.refuse(
+                state,
+                request.request,
+                &request.address.room,
+                Status::PublishBadName,
+                "already_busy",
+                "this connection is already in use".into(),
+            );
+            return;
+        }
+        let room_text = String::from_utf8_lossy(&request.address.room).into_owned();
+        let verified =
+            match self.wiring.verifier.verify(request.address.name.expose(), &room_text, UnixMs::now()) {
+                Ok(verified) => verified,
+                Err(error) => {
+                    self.refuse(
+                        state,
+                        request.request,
+                        &request.address.room,
+                        Status::PublishDenied,
+                        error.label(),
+                        error.public_text(),
+                    );
+                    return;
+                }
+            };
+        let claim = Claim {
+            session_id: SessionId::random(),
+            room_id: verified.room_id.clone(),
+            live_key_id: verified.live_key_id,
+            node_id: self.wiring.node.clone(),
+            client_addr: state.address.ip().to_canonical(),
+            client_agent: state.agent.clone(),
+        };
+        let (keeper, me, id) = (self.wiring.keeper.clone(), state.me.clone(), request.request);
+        let task = tokio::spawn(async move {
+            let outcome = keeper.claim(claim).await;
+            // If the actor is gone, the message and the lease in it are dropped: the room is released.
+            let _gone = me.cast(Msg::Claimed { request: id, message_room: verified.room_id, outcome });
+        });
+        state.phase = Phase::Claiming { request: id, _claim: TaskGuard(task) };
+    }
+
+    fn on_claimed(
+        &self,
+        state: &mut State,
+        request: RequestId,
+        room: &RoomId,
+        outcome: Result<Lease, Refusal>,
+    ) {
+        let expected = matches!(state.phase, Phase::Claiming { request: claimed, .. } if claimed == request);
+        let lease = match outcome {
+            Ok(lease) if expected => lease,
+            Ok(lease) => {
+                // The publisher took its wish back while the registry granted it.
+                lease.end_detached(EndReason::Unpublished);
+                return;
+            }
+            Err(refusal) if expected => {
+                let status = match refusal {
+                    Refusal::Busy { .. } => Status::PublishBadName,
+                    Refusal::Denied(_) => Status::PublishDenied,
+                    _ => Status::PublishRejected,
+                };
+                self.refuse(
+                    state,
+                    request,
+                    room.as_str().as_bytes(),
+                    status,
+                    refusal.label(),
+                    refusal.public_text(),
+                );
+                return;
+            }
+            Err(_) => return,
+        };
+        let now = Instant::now();
+        let Some(source) = self.wiring.rooms.publish(room, lease.card().epoch, now) else {
+            lease.end_detached(EndReason::Superseded);
+            let text = "a newer broadcast has this room".to_owned();
+            self.refuse(state, request, room.as_str().as_bytes(), Status::PublishBadName, "fenced", text);
+            return;
+        };
+        let session = lease.card().session_id;
+        let publisher = Box::new(Publisher::new(lease.pass(), source, self.wiring.config.limits.amf, now));
+        state.tell_pump(Command::Publish { request, publisher });
+        state.permit.let_in();
+        let counted =
+            self.wiring.reports.publishing(state.id, state.address, room, session, state.accepted.elapsed());
+        state.phase = Phase::Publishing(Publishing {
+            request,
+            _watch: watch(&lease, session, state.me.clone()),
+            _timer: lease.max_duration().map(|limit| alarm(limit, session, state.me.clone())),
+            lease,
+            _counted: counted,
+        });
+    }
+
+    fn on_play(&self, state: &mut State, request: &PlayRequest) {
+        if !matches!(state.phase, Phase::Idle) {
+            return;
+        }
+        let name = request.address.name.expose();
+        let room = std::str::from_utf8(&request.address.room).ok().and_then(|text| RoomId::parse(text).ok());
+        let Some(room) = room.filter(|_| name == b"live") else {
+            let text = "play rtmp://host/{room_id}/live".to_owned();
+            self.refuse(
+                state,
+                request.request,
+                &request.address.room,
+                Status::PlayStreamNotFound,
+                "bad_play_address",
+                text,
+            );
+            return;
+        };
+        let counted = self.wiring.reports.playing(state.id, state.address, &room);
+        let reader = self.wiring.rooms.read(&room, Instant::now());
+        let chunk_size = self.wiring.config.chunk_size;
+        let player = Player::new(request.request, request.message_stream_id, chunk_size, reader, counted);
+        state.tell_pump(Command::Play(Box::new(player)));
+        state.permit.let_in();
+        state.phase = Phase::Playing { request: request.request };
+    }
+
+    fn on_unpublished(state: &mut State, request: RequestId) {
+        match std::mem::replace(&mut state.phase, Phase::Idle) {
+            Phase::Publishing(publishing) if publishing.request == request => {
+                publishing.lease.end_detached(EndReason::Unpublished);
+            }
+            // Withdrawn while it was asked for.
+            Phase::Claiming { request: claimed, .. } if claimed == request => {}
+            other => state.phase = other,
+        }
+    }
+
+    fn on_signal(state: &mut State, session: SessionId, signal: LeaseSignal) {
+        if !state.is_session(session) {
+            return;
+        }
+        match signal {
+            LeaseSignal::Held => {}
+            LeaseSignal::Ordered(order) => {
+                let text = match (order.reason, order.note.as_str()) {
+                    (EndReason::Revoked, _) => "this live key was revoked".to_owned(),
+                    (_, "") => "this broadcast was ended by the platform".to_owned(),
+                    (_, note) => format!("this broadcast was ended by the platform: {note}"),
+                };
+                state.finish(StopReason::Ordered(order.reason), text);
+            }
+            LeaseSignal::Superseded => {
+                state.finish(StopReason::Superseded, "another encoder has taken this room over".to_owned());
+            }
+            LeaseSignal::Lost { .. } => {
+                state.finish(StopReason::Lost, "the room is no longer this encoder's".to_owned());
+            }
+        }
+    }
+
+    fn on_drain(state: &mut State) {
+        match state.phase {
+            Phase::Ending => {}
+            _ => state.finish(StopReason::Drain, "the server shuts down; reconnect now".to_owned()),
+        }
+    }
+
+    /// The socket is closed. Whatever was running ends with the reason the pump found.
+    fn on_pump_stopped(&self, state: &mut State, remains: &Remains) {
+        let Remains { reason, skipped } = remains;
+        if let Phase::Publishing(publishing) = std::mem::replace(&mut state.phase, Phase::Ending) {
+            publishing.lease.end_detached(reason.end_reason());
+        }
+        if *reason == StopReason::RequestTimeout && state.agent.contains("FMSc/1.0") {
+            self.wiring.reports.key_probably_too_long(state.id, state.address);
+        }
+        self.wiring.reports.stopped(state.id, state.address, reason, *skipped);
+        state.me.stop(None);
+    }
+
+    fn refuse(
+        &self,
+        state: &mut State,
+        request: RequestId,
+        room: &[u8],
+        status: Status,
+        label: &'static str,
+        text: String,
+    ) {
+        // Only what could be a room is logged: a live key pasted into the wrong field has dots, a room has none.
+        let room = std::str::from_utf8(room).ok().and_then(|text| RoomId::parse(text).ok());
+        self.wiring.reports.refused(state.id, state.address, room.as_ref(), label, &text);
+        state.tell_pump(Command::Refuse { request, status, text, label });
+    }
+}
+
+impl State {
+    fn is_session(&self, session: SessionId) -> bool {
+        matches!(&self.phase, Phase::Publishing(publishing) if publishing.lease.card().session_id == session)
+    }
+
+    fn tell_pump(&self, command: Command) {
+        // Full or closed: the pump is stuck or gone. Its end is on its way to us, or ours to it.
+        if self.commands.try_send(command).is_err() {
+            self.me.stop(None);
+        }
+    }
+
+    /// Ends whatever runs. A lease is given back *before* the socket closes, so that an encoder that comes straight back
+    /// finds its room free.
+    fn finish(&mut self, reason: StopReason, text: String) {
+        match std::mem::replace(&mut self.phase, Phase::Ending) {
+            Phase::Publishing(publishing) => {
+                let commands = self.commands.clone();
+                tokio::spawn(async move {
+                    publishing.lease.end(reason.end_reason()).await;
+                    let _gone = commands.send(Command::Finish { reason, text }).await;
+                });
+            }
+            _ => self.tell_pump(Command::Finish { reason, text }),
+        }
+    }
+}
+
+/// Passes a lease's signals on to the connection that holds it.
+fn watch(lease: &Lease, session: SessionId, me: ActorRef<Msg>) -> TaskGuard {
+    let mut signals = lease.signals();
+    TaskGuard(tokio::spawn(async move {
+        loop {
+            let signal = signals.borrow_and_update().clone();
+            if signal != LeaseSignal::Held && me.cast(Msg::Lease { session, signal }).is_err() {
+                return;
+            }
+            if signals.changed().await.is_err() {
+                return;
+            }
+        }
+    }))
+}
+
+/// Wakes the connection when its session is as old as it may get.
+fn alarm(after: Duration, session: SessionId, me: ActorRef<Msg>) -> TaskGuard {
+    TaskGuard(tokio::spawn(async move {
+        tokio::time::sleep(after).await;
+        let _gone = me.cast(Msg::TooOld { session });
+    }))
+}
+
+/// An encoder's own name, fit for logs, rows and JSON.
+fn clean(agent: &str) -> String {
+    agent.chars().filter(|c| !c.is_control()).take(AGENT_CHARS_MAX).collect()
+}
+
+/// The pump's voice.
+struct Voice(ActorRef<Msg>);
+
+impl Listener for Voice {
+    fn control(&self, event: Event) {
+        let _gone = self.0.cast(Msg::Peer(event));
+    }
+    fn facts(&self, change: FactsChange) {
+        let _gone = self.0.cast(Msg::Facts(change));
+    }
+}
+
+/// Says how the pump ended, even if it ended by a panic.
+struct Obituary {
+    me: ActorRef<Msg>,
+    remains: Remains,
+}
+
+impl Obituary {
+    fn write(mut self, remains: Remains) {
+        self.remains = remains;
+    }
+}
+
+impl Drop for Obituary {
+    fn drop(&mut self) {
+        let _gone = self.me.cast(Msg::PumpStopped(self.remains.clone()));
+    }
+}
+
+impl Actor for Connection {
+    type Msg = Msg;
+    type State = State;
+    type Arguments = Args;
+
+    async fn pre_start(&self, me: ActorRef<Msg>, args: Args) -> Result<State, ActorProcessingErr> {
+        let counted = self.wiring.reports.connected(args.id, args.address);
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let pump = Pump::new(
+            args.socket,
+            self.wiring.config.clone(),
+            self.wiring.reports.clone(),
+            inbox,
+            Voice(me.clone()),
+        );
+        let obituary =
+            Obituary { me: me.clone(), remains: Remains { reason: StopReason::Crash, skipped: 0 } };
+        let task = tokio::spawn(async move { obituary.write(pump.run().await) });
+        Ok(State {
+            me,
+            id: args.id,
+            address: args.address,
+            accepted: args.accepted,
+            agent: String::new(),
+            permit: args.permit,
+            commands,
+            phase: Phase::Idle,
+            _pump: TaskGuard(task),
+            _counted: counted,
+        })
+    }
+
+    async fn handle(
+        &self,
+        _me: ActorRef<Msg>,
+        msg: Msg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match msg {
+            Msg::Peer(event) => self.on_peer(state, event),
+            Msg::Facts(change) => {
+                #[cfg(feature = "fault-injection")]
+                crate::faults::in_handler(&change);
+                if let Phase::Publishing(publishing) = &state.phase {
+                    publishing.lease.set_facts(|facts| change.apply(facts));
+                }
+            }
+            Msg::Claimed { request, message_room, outcome } => {
+                self.on_claimed(state, request, &message_room, outcome);
+            }
+            Msg::Lease { session, signal } => Self::on_signal(state, session, signal),
+            Msg::TooOld { session } => {
+                if state.is_session(session) {
+                    state.finish(
+                        StopReason::MaxDuration,
+                        "this broadcast is as long as its key allows".to_owned(),
+                    );
+                }
+            }
+            Msg::Drain => Self::on_drain(state),
+            Msg::PumpStopped(remains) => self.on_pump_stopped(state, &remains),
+        }
+        Ok(())
+    }
+}

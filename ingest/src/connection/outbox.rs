@@ -1,0 +1,69 @@
+//! Outbox: bytes on their way into a socket, written with as few system calls as it takes.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use bytes::{Buf, Bytes};
+use tokio::net::TcpStream;
+
+/// Slices per system call. Linux takes 1 024; past 64 the gain is gone.
+const SLICES_MAX: usize = 64;
+
+/// Whole messages, in order; the first may be partly written.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    parts: VecDeque<Bytes>,
+}
+
+impl Outbox {
+    pub(crate) fn push(&mut self, part: Bytes) {
+        if !part.is_empty() {
+            self.parts.push_back(part);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Writes until all is written or the socket is full. Returns the bytes written.
+    pub(crate) fn write_to(&mut self, socket: &TcpStream) -> io::Result<u64> {
+        let mut written = 0;
+        while !self.parts.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let count = self.parts.len().min(SLICES_MAX);
+            for (slice, part) in slices.iter_mut().zip(&self.parts) {
+                *slice = IoSlice::new(part);
+            }
+            match socket.try_write_vectored(&slices[..count]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    written += n as u64;
+                    self.advance(n);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+
+    fn advance(&mut self, mut n: usize) {
+        while let Some(part) = self.parts.front_mut() {
+            if n < part.len() {
+                part.advance(n);
+                return;
+            }
+            n -= part.len();
+            self.parts.pop_front();
+        }
+    }
+}
+
+impl Extend<Bytes> for Outbox {
+    fn extend<I: IntoIterator<Item = Bytes>>(&mut self, parts: I) {
+        for part in parts {
+            self.push(part);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Faults, built in only with the feature `fault-injection`: a publisher that sends the data message `onairFault` makes
+//! its own connection panic, in the pump or in the shipped handler of its actor.
+
+use onair_codec::{Media, MediaKind};
+
+use crate::connection::FactsChange;
+
+/// Data message bodies that ask for a panic.
+const IN_PUMP: &[u8] = b"onairFault:pump";
+const IN_HANDLER: &[u8] = b"onairFault:handler";
+/// Facts that no room can have, and that the handler therefore takes for the order to panic.
+const PLAYERS: u32 = u32::MAX;
+
+/// Panics if the message says so, or gives what will make the actor's handler panic.
+pub(crate) fn in_pump(media: &Media) -> Option<FactsChange> {
+    let says = |fault: &[u8]| {
+        media.kind == MediaKind::Data && media.payload.windows(fault.len()).any(|w| w == fault)
+    };
+    assert!(!says(IN_PUMP), "injected fault: pump");
+    says(IN_HANDLER).then(|| FactsChange { media: None, players: PLAYERS })
+}
+
+/// Panics if the facts say so.
+pub(crate) fn in_handler(change: &FactsChange) {
+    assert!(change.players != PLAYERS, "injected fault: handler");
+}

@@ -1,0 +1,195 @@
+//! Reader: one player's place in a room. It takes what is there in batches and is never waited for.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use onair_codec::MediaKind;
+use tokio::sync::watch;
+
+use super::frame::{Frame, FrameKind};
+use super::{Air, State, Ticket};
+
+/// What a player asked to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wants {
+    /// Sound (`receiveAudio`).
+    pub audio: bool,
+    /// Pictures (`receiveVideo`).
+    pub video: bool,
+    /// Nothing at all until it says so (`pause`).
+    pub paused: bool,
+}
+
+impl Default for Wants {
+    fn default() -> Self {
+        Self { audio: true, video: true, paused: false }
+    }
+}
+
+/// What a call of [`Reader::collect`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Collected {
+    /// Something to send.
+    Frames,
+    /// Nothing now; the bell will ring.
+    Nothing,
+}
+
+/// A place in a room.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    ticket: Ticket,
+    bell: watch::Receiver<u64>,
+    wants: Wants,
+    entered: Instant,
+    /// As of the last look; every change rings the bell.
+    air: Air,
+    place: Place,
+    /// Headers numbered below this were sent when the reader took its place.
+    headers_until: u64,
+    skipped: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Waits for a frame that it can start with.
+    Outside,
+    /// The number of the next frame.
+    At(u64),
+}
+
+impl Reader {
+    pub(super) fn new(ticket: Ticket, now: Instant) -> Self {
+        ticket.room.readers.fetch_add(1, Ordering::Relaxed);
+        let bell = ticket.room.bell.subscribe();
+        Self {
+            ticket,
+            bell,
+            wants: Wants::default(),
+            entered: now,
+            air: Air::Silent,
+            place: Place::Outside,
+            headers_until: 0,
+            skipped: 0,
+        }
+    }
+
+    /// Changes what is sent. Pictures that come back come back with a keyframe.
+    pub(crate) fn set_wants(&mut self, wants: Wants) {
+        let resumes = (self.wants.paused && !wants.paused) || (!self.wants.video && wants.video);
+        self.wants = wants;
+        if resumes {
+            self.place = Place::Outside;
+        }
+    }
+
+    /// What is sent now.
+    pub(crate) const fn wants(&self) -> Wants {
+        self.wants
+    }
+
+    /// Frames this reader lost because it was slow.
+    pub(crate) const fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Resolves when there may be something new. Cancel-safe. Never resolves with an error: the reader keeps its room.
+    pub(crate) async fn changed(&mut self) {
+        if self.bell.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Appends what there is to send to `out`: at most `frames_max` frames (headers of a fresh start come on top) and
+    /// no more once `bytes_max` bytes of payload are reached.
+    pub(crate) fn collect(
+        &mut self,
+        out: &mut Vec<Arc<Frame>>,
+        frames_max: usize,
+        bytes_max: usize,
+    ) -> Collected {
+        // Seen before the lock is taken: what comes after rings again.
+        self.bell.borrow_and_update();
+        let room = self.ticket.room.clone();
+        let state = room.state.read();
+        self.air = state.air;
+        if self.wants.paused {
+            return Collected::Nothing;
+        }
+        let Some(mut next) = self.take_place(&state, out) else {
+            return Collected::Nothing;
+        };
+        let before = out.len();
+        let mut bytes = 0;
+        while out.len() - before < frames_max && bytes < bytes_max {
+            let Some(frame) = state.ring.get(next) else { break };
+            if self.is_due(next, frame) {
+                bytes += frame.payload.len();
+                out.push(frame.clone());
+            }
+            next += 1;
+        }
+        self.place = Place::At(next);
+        if out.is_empty() { Collected::Nothing } else { Collected::Frames }
+    }
+
+    /// Where to go on, having sent the headers when this is a fresh start.
+    fn take_place(&mut self, state: &State, out: &mut Vec<Arc<Frame>>) -> Option<u64> {
+        if let Place::At(next) = self.place {
+            if next >= state.ring.tail() {
+                return Some(next);
+            }
+            // Lapped: the ring has forgotten what came next.
+            let resume = state.ring.gop().unwrap_or_else(|| state.ring.head());
+            self.skipped += resume.saturating_sub(next);
+            self.place = Place::Outside;
+        }
+        let start = match state.ring.gop() {
+            Some(gop) if self.wants.video => gop,
+            // Pictures are on their way, or nobody is on air.
+            _ if self.wants.video && (state.headers.has_video() || !matches!(state.air, Air::On { .. })) => {
+                return None;
+            }
+            _ => state.ring.head(),
+        };
+        let timestamp = state.ring.get(start).map(|frame| frame.timestamp);
+        for header in state.headers.all().filter(|header| self.is_wanted(header.media)) {
+            let timestamp = timestamp.unwrap_or(header.timestamp);
+            out.push(Arc::new(Frame::new(timestamp, header.media, header.kind, header.payload.clone())));
+        }
+        self.headers_until = state.ring.head();
+        Some(start)
+    }
+
+    fn is_due(&self, number: u64, frame: &Frame) -> bool {
+        let sent_already = matches!(frame.kind, FrameKind::Header(_)) && number < self.headers_until;
+        !sent_already && self.is_wanted(frame.media)
+    }
+
+    const fn is_wanted(&self, media: MediaKind) -> bool {
+        match media {
+            MediaKind::Audio => self.wants.audio,
+            MediaKind::Video => self.wants.video,
+            MediaKind::Data => true,
+        }
+    }
+
+    /// When to give up on a room that was off air at the last [`Reader::collect`]: `None` while it is on air. A broadcast that ended for good is given up
+    /// at once by those who saw it; one that fell off air after `rejoin`; one that was never seen after `wait`.
+    pub(crate) fn give_up_at(&self, wait: Duration, rejoin: Duration) -> Option<Instant> {
+        match self.air {
+            Air::On { .. } => None,
+            Air::Off { left, for_good, .. } if left >= self.entered => {
+                Some(if for_good { left } else { left + rejoin })
+            }
+            Air::Silent | Air::Off { .. } => Some(self.entered + wait),
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.ticket.room.readers.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,137 @@
+//! Source: the one publisher of a room, from its grant to its end. Dropping it takes the room off air.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use onair_cluster::Epoch;
+use onair_codec::MediaKind;
+
+use super::frame::{Frame, FrameKind, HeaderKey};
+use super::headers::Change;
+use super::{Air, Ticket};
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// Readers will get it.
+    Forwarded,
+    /// Not owed to anyone: a repeated header, or a picture before the first keyframe.
+    Dropped,
+    /// The room belongs to a higher epoch now.
+    Fenced,
+}
+
+/// The right to put media into a room.
+#[derive(Debug)]
+pub(crate) struct Source {
+    ticket: Ticket,
+    epoch: Epoch,
+    /// Pictures before a keyframe would be garbage on a reader's screen.
+    wants_keyframe: bool,
+    last_media: Instant,
+}
+
+impl Source {
+    pub(super) fn begin(ticket: Ticket, epoch: Epoch, now: Instant) -> Option<Self> {
+        {
+            let mut state = ticket.room.state.write();
+            if epoch < state.highest {
+                return None;
+            }
+            let pause = match state.air {
+                Air::Off { last_media, .. } => now.saturating_duration_since(last_media),
+                Air::Silent | Air::On { .. } => std::time::Duration::ZERO,
+            };
+            state.highest = epoch;
+            state.air = Air::On { epoch };
+            state.timeline.begin_session(pause);
+            state.headers.clear();
+            state.ring.forget_gop();
+        }
+        ticket.room.ring_bell();
+        Some(Self { ticket, epoch, wants_keyframe: true, last_media: now })
+    }
+
+    /// Passes a message on. `timestamp` is the publisher's own.
+    pub(crate) fn push(
+        &mut self,
+        media: MediaKind,
+        kind: FrameKind,
+        timestamp: u32,
+        payload: Bytes,
+        now: Instant,
+    ) -> Pushed {
+        match kind {
+            FrameKind::Keyframe => self.wants_keyframe = false,
+            FrameKind::Picture if self.wants_keyframe => return Pushed::Dropped,
+            _ => {}
+        }
+        self.last_media = now;
+        let watched = self.ticket.room.readers.load(Ordering::Relaxed) > 0;
+        {
+            let mut state = self.ticket.room.state.write();
+            if state.highest != self.epoch {
+                return Pushed::Fenced;
+            }
+            let timestamp = match kind {
+                FrameKind::Header(_) | FrameKind::Other => state.timeline.header(timestamp),
+                FrameKind::Keyframe | FrameKind::Picture | FrameKind::Sound => {
+                    state.timeline.coded(timestamp)
+                }
+            };
+            let frame = Arc::new(Frame::new(timestamp, media, kind, payload));
+            if let FrameKind::Header(key) = kind {
+                match state.headers.note(key, &frame) {
+                    Change::None => return Pushed::Dropped,
+                    // Nobody may start in pictures that another configuration decodes.
+                    Change::Replaced if matches!(key, HeaderKey::Video(_)) => state.ring.forget_gop(),
+                    Change::Replaced | Change::Added => {}
+                }
+            }
+            state.ring.push(frame, watched);
+        }
+        if watched {
+            self.ticket.room.ring_bell();
+        }
+        Pushed::Forwarded
+    }
+
+    /// Media was withheld from readers: what follows makes sense to them only from a keyframe on.
+    pub(crate) const fn interrupted(&mut self) {
+        self.wants_keyframe = true;
+    }
+
+    /// How many players read the room on this node.
+    pub(crate) fn players(&self) -> u32 {
+        self.ticket.room.readers.load(Ordering::Relaxed)
+    }
+
+    /// Takes the room off air because the broadcast is over, not merely interrupted.
+    pub(crate) fn end_for_good(self) {
+        self.leave(true);
+    }
+
+    fn leave(&self, for_good: bool) {
+        {
+            let mut state = self.ticket.room.state.write();
+            let mine = matches!(state.air, Air::On { epoch } if epoch == self.epoch);
+            if !mine {
+                return;
+            }
+            state.air = Air::Off { last_media: self.last_media, left: Instant::now(), for_good };
+            if self.players() == 0 {
+                state.ring.clear();
+                state.headers.clear();
+            }
+        }
+        self.ticket.room.ring_bell();
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.leave(false);
+    }
+}
