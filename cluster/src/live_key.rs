@@ -10,6 +10,9 @@ mod error;
 mod signer;
 mod verifier;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use zeroize::Zeroizing;
