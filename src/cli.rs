@@ -1,0 +1,102 @@
+//! The command line: what can be asked of `onair`, and the help that teaches it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::exit::Exit;
+
+/// A live-ingest cluster: RTMP in, exactly one publisher per room, every start and end reported once and in order.
+#[derive(Debug, Parser)]
+#[command(name = "onair", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  onair serve                                 one whole node; RTMP on 1935, API on 127.0.0.1:8080, files in ./onair-data
+  onair serve --rtmp 0.0.0.0:1936             the same on another port
+  ONAIR__RTMP__IDLE_TIMEOUT=30s onair serve   any setting by environment: ONAIR__<SECTION>__<KEY>
+  onair config default > onair.toml           the commented sample file, which is also the reference
+  onair config check --config onair.toml      what would be in force, and where each value comes from
+
+Exit codes: 0 done or drained, 64 wrong usage, 69 address or database not to be had, 70 our own fault,
+73 cannot write the data directory, 77 wrong permissions in it, 78 wrong configuration, 130 second signal.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run one whole node: ingest, Manager, database and keys in one process, until SIGTERM or Ctrl-C
+    #[command(after_help = SERVE_HELP)]
+    Serve(Settings),
+    /// Show or check the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+const SERVE_HELP: &str = "\
+The first start makes a signing key and an admin token in the data directory (readable by you alone) and prints an
+address to publish to. Logs go to stderr and never hold a key. The first SIGTERM or Ctrl-C drains: publishers are told,
+leases are given back, ends are recorded; a second one exits at once.
+
+Examples:
+  onair serve
+  onair serve --data-dir /var/lib/onair --rtmp 0.0.0.0:1935 --http 127.0.0.1:8080
+  ONAIR_LOG=onair_ingest=debug,info onair serve";
+
+/// What `onair config` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the commented sample file: every setting, its unit, its default and why
+    Default,
+    /// Check file, environment and flags together; print what would be in force and where each value comes from
+    Check(Settings),
+}
+
+/// Where settings come from. Later beats earlier: defaults, file, environment, flags.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Settings {
+    /// Configuration file (TOML); without it, defaults hold
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where database, signing key and admin token live [default: ./onair-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Where to listen for RTMP [default: 0.0.0.0:1935]
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) rtmp: Option<SocketAddr>,
+    /// Where to serve the HTTP API [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) http: Option<SocketAddr>,
+}
+
+/// Reads the command line. Help and version are printed and end well; anything not understood is explained on stderr.
+pub(crate) fn parse() -> Result<Cli, Exit> {
+    Cli::try_parse().map_err(|e| {
+        // Nothing is left to tell if even the terminal is gone.
+        let _ = e.print();
+        if e.use_stderr() { Exit::Usage } else { Exit::Success }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_read_as_addresses_not_as_text() {
+        assert!(Cli::try_parse_from(["onair", "serve", "--rtmp", "127.0.0.1:0"]).is_ok());
+        assert!(Cli::try_parse_from(["onair", "serve", "--rtmp", "localhost"]).is_err());
+    }
+}

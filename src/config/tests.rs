@@ -1,0 +1,151 @@
+//! What may be configured, and how a mistake is told.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use toml::Table;
+
+use super::*;
+use crate::cli::Settings;
+
+fn with_file(text: &str, env: &[(&str, &str)]) -> Result<Loaded, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("onair.toml");
+    std::fs::write(&path, text).unwrap();
+    let settings = Settings { config: Some(path), ..Settings::default() };
+    let dir = dir.path().display().to_string();
+    load(&settings, vars(env)).map_err(|e| e.to_string().replace(&format!("{dir}/"), ""))
+}
+
+fn vars(env: &[(&str, &str)]) -> impl Iterator<Item = (OsString, OsString)> {
+    env.iter().map(|(k, v)| (OsString::from(k), OsString::from(v))).collect::<Vec<_>>().into_iter()
+}
+
+fn refusal(text: &str, env: &[(&str, &str)]) -> String {
+    with_file(text, env).expect_err("this configuration must be refused")
+}
+
+#[test]
+fn the_sample_file_says_exactly_the_defaults() {
+    let loaded = with_file(SAMPLE, &[]).unwrap();
+    assert_eq!(loaded.config, Config::default());
+
+    let sample: Table = SAMPLE.parse().unwrap();
+    let defaults = Table::try_from(Config::default()).unwrap();
+    assert_eq!(sample, defaults, "every key with a default stands in the sample, and no other");
+    for key in ["id", "media_domain"] {
+        assert!(
+            SAMPLE.contains(&format!("\n# {key} = ")),
+            "{key} has no fixed default and stands as a comment"
+        );
+    }
+}
+
+#[test]
+fn no_file_and_no_environment_give_the_defaults() {
+    let loaded = load(&Settings::default(), vars(&[("PATH", "/bin"), ("ONAIR_LOG", "debug")])).unwrap();
+    assert_eq!(loaded.config, Config::default());
+    assert_eq!(loaded.origin("rtmp.listen"), Origin::Default);
+}
+
+#[test]
+fn later_layers_win_and_each_value_knows_where_it_came_from() {
+    let file = "[rtmp]\nidle_timeout = \"30s\"\nlisten = \"127.0.0.1:1\"\n[http]\nlisten = \"127.0.0.1:2\"\n";
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("o.toml");
+    std::fs::write(&path, file).unwrap();
+    let settings = Settings {
+        config: Some(path.clone()),
+        http: Some("127.0.0.1:4".parse().unwrap()),
+        data_dir: Some(PathBuf::from("/d")),
+        ..Settings::default()
+    };
+    let env = [("ONAIR__RTMP__LISTEN", "127.0.0.1:3"), ("ONAIR__HTTP__LISTEN", "127.0.0.1:3")];
+    let loaded = load(&settings, vars(&env)).unwrap();
+    assert_eq!(loaded.config.rtmp.idle_timeout.to_string(), "30s");
+    assert_eq!(loaded.config.rtmp.listen.port(), 3);
+    assert_eq!(loaded.config.http.listen.port(), 4);
+    assert_eq!(loaded.origin("rtmp.idle_timeout"), Origin::File { path, line: 2, column: 1 });
+    assert_eq!(loaded.origin("rtmp.listen"), Origin::Env("ONAIR__RTMP__LISTEN".to_owned()));
+    assert_eq!(loaded.origin("http.listen"), Origin::Flag("--http"));
+    assert_eq!(loaded.origin("node.data_dir"), Origin::Flag("--data-dir"));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_file_line_and_column() {
+    let text = refusal("[rtmp]\nlisten = \"0.0.0.0:1935\"\n  idel_timeout = \"10s\"\n", &[]);
+    assert!(text.starts_with("onair.toml:3:3: unknown field `idel_timeout`"), "{text}");
+    let text = refusal("[redsi]\nurl = \"x\"\n", &[]);
+    assert!(text.starts_with("onair.toml:1:2: unknown field `redsi`"), "{text}");
+}
+
+#[test]
+fn a_wrong_value_is_refused_where_it_stands() {
+    let text = refusal("[rtmp]\nidle_timeout = 10\n", &[]);
+    assert!(text.starts_with("onair.toml:2:16: "), "{text}");
+    assert!(text.contains("expected a duration with its unit, such as \"10s\""), "{text}");
+    let text = refusal("[rtmp]\n\n# too small\nchunk_size = 4\n", &[]);
+    assert_eq!(text, "onair.toml:4:1: rtmp.chunk_size must be 128 to 16777215, not 4");
+    let text = refusal("[rtmp\n", &[]);
+    assert!(text.starts_with("onair.toml:1:"), "{text}");
+    let text = refusal("[log]\nlevel = \"info,=[\"\n", &[]);
+    assert!(text.starts_with("onair.toml:2:1: log.level"), "{text}");
+}
+
+#[test]
+fn a_wrong_variable_is_refused_by_its_name() {
+    for (name, value, expected) in [
+        ("ONAIR__RTMP__IDEL_TIMEOUT", "10s", "unknown field `idel_timeout`"),
+        ("ONAIR__REDSI__URL", "x", "unknown field `redsi`"),
+        ("ONAIR__RTMP__IDLE_TIMEOUT", "10", "expected a duration"),
+        ("ONAIR__RTMP__CHUNK_SIZE", "many", "expected u32"),
+        ("ONAIR__RTMP__CHUNK_SIZE", "4", "rtmp.chunk_size must be"),
+        ("ONAIR__RTMP", "x", "a setting is named"),
+        ("ONAIR____X", "x", "a setting is named"),
+    ] {
+        let text = refusal("", &[(name, value)]);
+        assert!(text.starts_with(&format!("environment variable {name}: ")), "{text}");
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_variable_needs_no_quotes_and_may_look_like_a_number() {
+    let env =
+        [("ONAIR__NODE__ID", "42"), ("ONAIR__RTMP__CHUNK_SIZE", "4096"), ("ONAIR__LOG__FORMAT", "json")];
+    let config = with_file("", &env).unwrap().config;
+    assert_eq!(config.node.id.unwrap().as_str(), "42");
+    assert_eq!(config.rtmp.chunk_size, 4096);
+    assert_eq!(config.log.format, LogFormat::Json);
+}
+
+#[test]
+fn a_media_domain_is_a_host_with_an_optional_port() {
+    for good in ["live.example.com", "live.example.com:1936", "10.0.0.1:1935", "[::1]:1935", "[::1]"] {
+        assert!(is_authority(good), "{good}");
+    }
+    for bad in ["", ":1935", "a/b", "a b", "rtmp://a", "a:b", "a:0", "a:99999", "::1", "[x]", "a@b"] {
+        assert!(!is_authority(bad), "{bad}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let settings = Settings { config: Some(PathBuf::from("/nowhere/o.toml")), ..Settings::default() };
+    let text = load(&settings, vars(&[])).unwrap_err().to_string();
+    assert!(text.starts_with("cannot read the configuration file /nowhere/o.toml: "), "{text}");
+}
+
+#[test]
+fn defaults_of_the_parts_and_of_the_program_are_one() {
+    let config = Config::default();
+    assert_eq!(config.rtmp.ingest(), onair_ingest::IngestConfig::default());
+
+    let node = onair_cluster::NodeId::parse("n").unwrap();
+    let manager = onair_manager::ManagerConfig::new(config.http.listen, PathBuf::new(), String::new(), node);
+    assert_eq!(config.live_keys.lifetime.0, manager.live_key_ttl);
+    assert_eq!(config.live_keys.lifetime_max.0, manager.live_key_ttl_max);
+    assert_eq!(config.live_keys.per_room_max, manager.live_keys_per_room_max);
+    assert_eq!(config.retention.manager(), manager.retention);
+    assert_eq!(config.cluster.name, manager.cluster_name);
+}

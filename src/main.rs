@@ -1,0 +1,45 @@
+//! onair: the one program. Parse the command line, load the configuration, start the logs, build, run until told to
+//! stop, drain.
+
+mod cli;
+mod config;
+mod data_dir;
+mod demo;
+mod exit;
+mod greeting;
+mod logs;
+mod secrets;
+mod serve;
+mod show;
+mod signals;
+
+use std::process::ExitCode;
+
+use cli::{Command, ConfigCommand, Settings};
+use config::{Loaded, SAMPLE};
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let outcome = cli::parse().and_then(|cli| match cli.command {
+        Command::Serve(settings) => serve(&settings),
+        Command::Config(ConfigCommand::Default) => show::print(SAMPLE),
+        Command::Config(ConfigCommand::Check(settings)) => show::print(&show::in_force(&load(&settings)?)),
+    });
+    outcome.err().unwrap_or(Exit::Success).into()
+}
+
+fn serve(settings: &Settings) -> Result<(), Exit> {
+    let config = load(settings)?.config;
+    logs::start(&config.log).map_err(|e| complain(Exit::Config, &e))?;
+    serve::serve(&config).map_err(|e| complain(e.exit(), &e))
+}
+
+fn load(settings: &Settings) -> Result<Loaded, Exit> {
+    config::load(settings, std::env::vars_os()).map_err(|e| complain(Exit::Config, &e))
+}
+
+/// Tells the person at the terminal why we end, in one line. The log may go elsewhere, or not be running yet.
+fn complain(exit: Exit, why: &dyn std::fmt::Display) -> Exit {
+    eprintln!("onair: {why}");
+    exit
+}

@@ -1,0 +1,109 @@
+//! What a node must keep to itself: the signing key and the admin token, made at the first start.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use onair_cluster::live_key::{LiveKeySigner, SignerError};
+use onair_manager::AdminToken;
+use rand::Rng;
+use thiserror::Error;
+
+use crate::data_dir::{DataDir, DataDirError};
+use crate::exit::Exit;
+
+/// The file of the Ed25519 key that signs live keys.
+const SIGNING_KEY: &str = "signing-key.pem";
+/// The file of the bearer token that may do everything.
+pub(crate) const ADMIN_TOKEN: &str = "admin-token";
+
+/// The secrets of one node.
+pub(crate) struct Secrets {
+    /// Signs live keys.
+    pub(crate) signer: LiveKeySigner,
+    /// Opens the API.
+    pub(crate) admin_token: AdminToken,
+    /// This start made the signing key: nobody can know an address yet.
+    pub(crate) is_first_start: bool,
+}
+
+/// Why there are no secrets to work with.
+#[derive(Debug, Error)]
+pub(crate) enum SecretsError {
+    /// Their files.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The signing key.
+    #[error("{SIGNING_KEY}: {0}")]
+    Signer(#[from] SignerError),
+    /// The admin token.
+    #[error("{ADMIN_TOKEN}: {0}")]
+    Token(onair_manager::ManagerError),
+    /// A file that should hold text.
+    #[error("{0} is not text")]
+    NotText(&'static str),
+}
+
+impl SecretsError {
+    /// The exit code this earns.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::DataDir(e) => e.exit(),
+            Self::Signer(_) | Self::Token(_) | Self::NotText(_) => Exit::Config,
+        }
+    }
+}
+
+impl Secrets {
+    /// Reads them from `dir`, making what is missing. Live keys are issued in the name of `cluster`.
+    pub(crate) fn open(dir: &DataDir, cluster: &str) -> Result<Self, SecretsError> {
+        let made = LiveKeySigner::generate(cluster)?;
+        let key = dir.secret(SIGNING_KEY, || made.to_pem().as_bytes().to_vec())?;
+        let pem = text(SIGNING_KEY, &key.content)?;
+        let token = dir.secret(ADMIN_TOKEN, || format!("{}\n", random_token()).into_bytes())?;
+        let token = text(ADMIN_TOKEN, &token.content)?;
+        Ok(Self {
+            signer: LiveKeySigner::from_pem(cluster, pem)?,
+            admin_token: AdminToken::new(token.trim()).map_err(SecretsError::Token)?,
+            is_first_start: key.is_new,
+        })
+    }
+}
+
+fn text<'a>(file: &'static str, content: &'a [u8]) -> Result<&'a str, SecretsError> {
+    std::str::from_utf8(content).map_err(|_| SecretsError::NotText(file))
+}
+
+/// 256 random bits as 43 characters that need no quoting anywhere.
+fn random_token() -> String {
+    URL_SAFE_NO_PAD.encode(rand::rng().random::<[u8; 32]>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_start_finds_the_same_secrets() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(home.path()).unwrap();
+        let first = Secrets::open(&dir, "onair").unwrap();
+        let second = Secrets::open(&dir, "onair").unwrap();
+        assert!(first.is_first_start && !second.is_first_start);
+        assert_eq!(first.signer.to_pem(), second.signer.to_pem());
+        assert_eq!(
+            dir.read_secret(ADMIN_TOKEN).unwrap().map(|t| t.len()),
+            Some(44),
+            "43 characters and a newline"
+        );
+    }
+
+    #[test]
+    fn a_damaged_signing_key_is_told_by_its_file_and_never_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(home.path()).unwrap();
+        dir.write_secret(SIGNING_KEY, b"-----BEGIN NONSENSE-----").unwrap();
+        let error = Secrets::open(&dir, "onair").err().unwrap();
+        assert_eq!(error.exit(), Exit::Config);
+        assert!(error.to_string().starts_with(SIGNING_KEY), "{error}");
+        assert_eq!(dir.read_secret(SIGNING_KEY).unwrap().unwrap(), b"-----BEGIN NONSENSE-----");
+    }
+}
