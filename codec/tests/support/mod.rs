@@ -3,6 +3,7 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod hex;
 pub mod pair;
 
 use std::time::{Duration, Instant};
