@@ -2,6 +2,17 @@
 //!
 //! Strings are bytes: senders put Latin-1 and worse into them, and a name must compare as it was sent.
 //! References are never expanded, so that no body can describe a cycle or multiply itself.
+//!
+//! ```
+//! use onair_codec::amf0::{AmfLimits, Value, read_all, write_all};
+//!
+//! let info = Value::object([("level", "status".into()), ("clientid", 7.0.into())]);
+//! let body = write_all(&["onStatus".into(), 0.0.into(), Value::Null, info]);
+//! let values = read_all(&body, &AmfLimits::default())?;
+//! assert_eq!(values[0].as_str_bytes(), Some(&b"onStatus"[..]));
+//! assert_eq!(values[3].get("clientid").and_then(Value::as_u32), Some(7));
+//! # Ok::<(), onair_codec::amf0::AmfError>(())
+//! ```
 
 mod read;
 mod write;

@@ -3,6 +3,19 @@
 //! Far enough to know codec, track, keyframe and sequence header, and from sequence headers resolution and sample
 //! rate; frames are never decoded. An error here concerns one message, never the connection: a player may well
 //! understand what we do not.
+//!
+//! ```
+//! use onair_codec::flv::{VideoCodec, parse_video};
+//!
+//! // Enhanced RTMP: a keyframe of H.265, shown 66 ms after its timestamp.
+//! let message = [0x91, b'h', b'v', b'c', b'1', 0x00, 0x00, 0x42, 0x00, 0x00, 0x00, 0x01, 0x26];
+//! let tag = parse_video(&message)?;
+//! assert!(tag.is_keyframe());
+//! for track in tag.tracks() {
+//!     assert_eq!((track.track_id, track.codec, track.composition_time), (0, VideoCodec::Hevc, 66));
+//! }
+//! # Ok::<(), onair_codec::flv::FlvError>(())
+//! ```
 
 mod aac;
 mod audio;

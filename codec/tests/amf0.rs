@@ -244,6 +244,9 @@ fn debug_shows_no_string() {
     for value in values {
         assert!(!format!("{value:?} {value:#?}").contains(&secret[..4]), "{value:?}");
     }
+    let reader = Reader::new(secret.as_bytes(), &LIMITS);
+    let bytes = format!("{:?}", &secret.as_bytes()[..4]);
+    assert!(!format!("{reader:?}").contains(bytes.trim_matches(['[', ']'])), "{reader:?}");
 }
 
 #[test]

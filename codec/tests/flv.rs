@@ -3,10 +3,12 @@
 mod hex;
 
 use hex::hex;
+use onair_codec::Timestamp;
 use onair_codec::flv::{
     AudioCodec, AudioPacket, ChannelOrder, FlvError, FourCc, FrameType, MultichannelConfig, SoundFacts,
     VideoCodec, VideoCommand, VideoPacket, VideoTrack, parse_audio, parse_multichannel_config, parse_video,
 };
+use onair_codec::message::{Message, aggregate, type_id};
 use proptest::prelude::*;
 
 /// track id, codec, composition time, data
@@ -343,6 +345,22 @@ fn hostile_audio_messages_are_errors_of_that_message_only() {
     for (name, bytes, error) in rows {
         assert_eq!(parse_audio(&bytes), Err(error), "{name}");
     }
+}
+
+/// FLV tags inside of an aggregate message: the high byte of the time stands behind the low three.
+#[test]
+fn the_time_of_a_whole_flv_tag_is_put_together() {
+    let tags = "08 000004 000000 00 000000 af001210 0000000f 08 000004 020304 01 000000 af001210 0000000f";
+    let aggregate = Message {
+        chunk_stream_id: 4,
+        type_id: type_id::AGGREGATE,
+        message_stream_id: 1,
+        timestamp: Timestamp(0),
+        payload: hex(tags).into(),
+    };
+    let second = aggregate::split(&aggregate).unwrap().nth(1).unwrap();
+    assert_eq!((second.type_id, second.timestamp), (type_id::AUDIO, Timestamp(0x0102_0304)));
+    assert!(parse_audio(&second.payload).unwrap().is_sequence_header());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Reads AMF0 bodies with complete parsers: within a message body, running out of bytes is an error, not a wait.
 
+use std::fmt;
+
 use bytes::Bytes;
 use nom::Parser;
 use nom::bytes::complete::take;
@@ -13,8 +15,7 @@ use crate::amf3;
 /// Reads the values of one message body, one after the other, on one budget.
 ///
 /// As an iterator it ends after the last value or after the first error, whichever comes first: nothing behind an
-/// error can be found again.
-#[derive(Debug)]
+/// error can be found again. `Debug` shows how much is left, never the bytes.
 pub struct Reader<'a> {
     rest: &'a [u8],
     budget: Budget,
@@ -59,6 +60,16 @@ impl<'a> Reader<'a> {
         let (rest, read) = value(body, &mut self.budget, self.object_end).map_err(finish)?;
         self.rest = rest;
         Ok(read)
+    }
+}
+
+impl fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("rest_bytes", &self.rest.len())
+            .field("budget", &self.budget)
+            .field("object_end", &self.object_end)
+            .finish()
     }
 }
 
