@@ -17,7 +17,7 @@ pub(crate) fn in_pump(media: &Media) -> Option<FactsChange> {
         media.kind == MediaKind::Data && media.payload.windows(fault.len()).any(|w| w == fault)
     };
     assert!(!says(IN_PUMP), "injected fault: pump");
-    says(IN_HANDLER).then(|| FactsChange { media: None, players: PLAYERS })
+    says(IN_HANDLER).then_some(FactsChange { media: None, players: PLAYERS })
 }
 
 /// Panics if the facts say so.

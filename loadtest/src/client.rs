@@ -51,6 +51,8 @@ pub struct Client {
     socket: TcpStream,
     peer: ClientPeer,
     buffer: Box<[u8]>,
+    /// What came in one read with the start status.
+    early: Vec<ClientEvent>,
     /// From before the connect to the server's start status.
     started_after: Duration,
 }
@@ -83,8 +85,10 @@ impl Client {
             socket,
             peer,
             buffer: vec![0; 64 * 1024].into_boxed_slice(),
+            early: Vec::new(),
             started_after: Duration::ZERO,
         };
+        let mut early = Vec::new();
         let mut started = false;
         let mut refused = None;
         while !started {
@@ -92,7 +96,7 @@ impl Client {
                 .step(|event| match event {
                     ClientEvent::Started => started = true,
                     ClientEvent::Refused { code, description } => refused = Some((code, description)),
-                    _ => {}
+                    other => early.push(other),
                 })
                 .await?;
             if let Some((code, description)) = refused.take() {
@@ -100,6 +104,7 @@ impl Client {
             }
         }
         client.started_after = began.elapsed();
+        client.early = early;
         Ok(client)
     }
 
@@ -122,6 +127,10 @@ impl Client {
     /// # Errors
     /// When the connection ends.
     pub async fn step(&mut self, mut on_event: impl FnMut(ClientEvent)) -> Result<(), ClientError> {
+        if !self.early.is_empty() {
+            self.early.drain(..).for_each(on_event);
+            return Ok(());
+        }
         self.flush(&mut on_event).await?;
         let n = self.socket.read(&mut self.buffer).await?;
         if n == 0 {
@@ -140,6 +149,14 @@ impl Client {
             self.peer.send_media(message).map_err(|_| ClientError::Closed)?;
         }
         self.flush(&mut |_| {}).await
+    }
+
+    /// Sends bytes as they are, for tests of what a server does with them.
+    ///
+    /// # Errors
+    /// When the connection ends.
+    pub async fn send_raw(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
+        Ok(self.socket.write_all(bytes).await?)
     }
 
     /// Says goodbye as an encoder does, and closes.
