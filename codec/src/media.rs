@@ -1,5 +1,7 @@
 //! Media: the audio, video and data messages of a broadcast, as both peers hand them over.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::message::type_id;
@@ -27,8 +29,8 @@ impl MediaKind {
     }
 }
 
-/// One media message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One media message. `Debug` shows the length of the body, not the body.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Media {
     /// What it holds.
     pub kind: MediaKind,
@@ -36,4 +38,14 @@ pub struct Media {
     pub timestamp: Timestamp,
     /// The body. Of data messages a leading `@setDataFrame` and the wrapping of the AMF3 form are already removed.
     pub payload: Bytes,
+}
+
+impl fmt::Debug for Media {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Media")
+            .field("kind", &self.kind)
+            .field("timestamp", &self.timestamp)
+            .field("payload_bytes", &self.payload.len())
+            .finish()
+    }
 }

@@ -17,6 +17,8 @@ pub(crate) mod server;
 mod state;
 mod status;
 
+use std::fmt;
+
 use bytes::Bytes;
 
 pub use capabilities::{Capabilities, FourCcSupport};
@@ -27,8 +29,8 @@ pub use events::{
 pub use server::{Counters, PlayEnding, RequestError, ServerConfig, ServerPeer};
 pub use status::Status;
 
-/// All that can happen to a peer from outside.
-#[derive(Debug, Clone, Copy)]
+/// All that can happen to a peer from outside. `Debug` shows the number of bytes only: they may hold a live key.
+#[derive(Clone, Copy)]
 pub enum Input<'a> {
     /// These bytes arrived. They are consumed as a whole.
     Bytes(&'a [u8]),
@@ -36,8 +38,8 @@ pub enum Input<'a> {
     Timeout,
 }
 
-/// All that a peer wants done.
-#[derive(Debug, Clone, PartialEq)]
+/// All that a peer wants done. `Debug` shows the number of bytes only: they may hold a live key.
+#[derive(Clone, PartialEq)]
 pub enum Output<E = Event> {
     /// Send these bytes.
     Transmit(Bytes),
@@ -79,6 +81,25 @@ impl Close {
             Self::PeerClosed => "peer_closed",
             Self::PlayEnded => "play_ended",
             Self::Unpublished => "unpublished",
+        }
+    }
+}
+
+impl fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::Timeout => f.write_str("Timeout"),
+        }
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for Output<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transmit(bytes) => write!(f, "Transmit({} bytes)", bytes.len()),
+            Self::Event(event) => f.debug_tuple("Event").field(event).finish(),
+            Self::Close(close) => f.debug_tuple("Close").field(close).finish(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Link: what both peers do alike with a connection: chunks in and out, acknowledgements, pings (RTMP 1.0 §5.4).
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,7 +16,6 @@ use crate::timestamp::Timestamp;
 use crate::{media::Media, rate::Rate};
 
 /// The chunk layer of one connection, in both directions, and what answers itself.
-#[derive(Debug)]
 pub(super) struct Link {
     reader: ChunkReader,
     writer: ChunkWriter,
@@ -180,5 +180,19 @@ impl Link {
             // The reader has obeyed the other two already.
             _ => {}
         }
+    }
+}
+
+/// What is to be transmitted may hold a live key.
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("reader", &self.reader)
+            .field("wire_bytes", &self.wire.len())
+            .field("received", &self.received)
+            .field("window", &self.window)
+            .field("acknowledged", &self.acknowledged)
+            .field("peer_acknowledged", &self.peer_acknowledged)
+            .finish_non_exhaustive()
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod hex;
 pub mod pair;
+pub mod raw;
 
 use std::time::{Duration, Instant};
 

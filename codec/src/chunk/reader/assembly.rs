@@ -1,5 +1,6 @@
 //! Assembly: what one chunk stream remembers of its last header, and the message that is being put together on it.
 
+use std::fmt;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -28,8 +29,7 @@ pub(super) struct Assembly {
     pub(super) body: Body,
 }
 
-/// The body of the message in assembly.
-#[derive(Debug)]
+/// The body of the message in assembly. `Debug` shows no content: a command in assembly may hold a live key.
 pub(super) enum Body {
     /// No message is in assembly.
     Idle,
@@ -151,6 +151,16 @@ impl Body {
         match self {
             Self::Idle => None,
             Self::Kept { since, .. } | Self::Skipped { since, .. } => Some(*since),
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Idle => f.write_str("Idle"),
+            Self::Kept { bytes, .. } => write!(f, "Kept({} bytes)", bytes.len()),
+            Self::Skipped { received, .. } => write!(f, "Skipped({received} bytes)"),
         }
     }
 }

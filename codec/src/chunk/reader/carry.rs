@@ -2,8 +2,8 @@
 
 use crate::chunk::HEADER_BYTES_MAX;
 
-/// At most one header's worth of bytes.
-#[derive(Debug, Default)]
+/// At most one header's worth of bytes, a few of which may turn out to be payload.
+#[derive(Default)]
 pub(super) struct Carry {
     bytes: [u8; HEADER_BYTES_MAX],
     len: usize,
@@ -45,5 +45,11 @@ impl Carry {
     pub(super) fn skip(&mut self, count: usize) {
         self.bytes.copy_within(count..self.len, 0);
         self.len -= count;
+    }
+}
+
+impl std::fmt::Debug for Carry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Carry({} bytes)", self.len)
     }
 }
