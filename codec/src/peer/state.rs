@@ -78,6 +78,9 @@ impl MessageStreams {
 
     /// A new message stream, unless there are too many.
     pub(super) fn create(&mut self) -> Option<u32> {
+        if self.list.len() >= self.max {
+            return None;
+        }
         while self.list.iter().any(|stream| stream.id == self.next_id) {
             self.next_id = self.next_id.wrapping_add(1);
         }
