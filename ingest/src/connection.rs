@@ -7,18 +7,18 @@ mod outbox;
 mod player;
 mod publisher;
 mod pump;
+mod requests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use onair_cluster::events::EndReason;
 use onair_cluster::keeper::{Keeper, Refusal};
 use onair_cluster::lease::{Lease, LeaseSignal};
 use onair_cluster::live_key::LiveKeyVerifier;
-use onair_cluster::registry::Claim;
-use onair_cluster::{NodeId, RoomId, SessionId, UnixMs};
-use onair_codec::{Event, PlayRequest, PublishRequest, RequestId, Status};
+use onair_cluster::{NodeId, RoomId, SessionId};
+use onair_codec::{Event, RequestId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -30,9 +30,7 @@ use crate::reports::{Counted, Reports};
 use crate::room::Rooms;
 use crate::stop::StopReason;
 
-use player::Player;
 pub(crate) use publisher::FactsChange;
-use publisher::Publisher;
 use pump::{Command, Listener, Pump, Remains};
 
 /// Commands on their way to a pump. The actor sends a handful in a connection's life; a full queue means a stuck pump.
@@ -74,6 +72,8 @@ pub(crate) enum Msg {
     TooOld { session: SessionId },
     /// The node shuts down.
     Drain,
+    /// From the pump: the running session is over, the socket closes in a moment.
+    Ending(StopReason),
     /// The pump is over, and with it the socket.
     PumpStopped(Remains),
 }
@@ -144,144 +144,6 @@ impl Connection {
         }
     }
 
-    fn on_publish(&self, state: &mut State, request: &PublishRequest) {
-        if !matches!(state.phase, Phase::Idle) {
-            self.refuse(
-                state,
-                request.request,
-                &request.address.room,
-                Status::PublishBadName,
-                "already_busy",
-                "this connection is already in use".into(),
-            );
-            return;
-        }
-        let room_text = String::from_utf8_lossy(&request.address.room).into_owned();
-        let verified =
-            match self.wiring.verifier.verify(request.address.name.expose(), &room_text, UnixMs::now()) {
-                Ok(verified) => verified,
-                Err(error) => {
-                    self.refuse(
-                        state,
-                        request.request,
-                        &request.address.room,
-                        Status::PublishDenied,
-                        error.label(),
-                        error.public_text(),
-                    );
-                    return;
-                }
-            };
-        let claim = Claim {
-            session_id: SessionId::random(),
-            room_id: verified.room_id.clone(),
-            live_key_id: verified.live_key_id,
-            node_id: self.wiring.node.clone(),
-            client_addr: state.address.ip().to_canonical(),
-            client_agent: state.agent.clone(),
-        };
-        let (keeper, me, id) = (self.wiring.keeper.clone(), state.me.clone(), request.request);
-        let task = tokio::spawn(async move {
-            let outcome = keeper.claim(claim).await;
-            // If the actor is gone, the message and the lease in it are dropped: the room is released.
-            let _gone = me.cast(Msg::Claimed { request: id, message_room: verified.room_id, outcome });
-        });
-        state.phase = Phase::Claiming { request: id, _claim: TaskGuard(task) };
-    }
-
-    fn on_claimed(
-        &self,
-        state: &mut State,
-        request: RequestId,
-        room: &RoomId,
-        outcome: Result<Lease, Refusal>,
-    ) {
-        let expected = matches!(state.phase, Phase::Claiming { request: claimed, .. } if claimed == request);
-        let lease = match outcome {
-            Ok(lease) if expected => lease,
-            Ok(lease) => {
-                // The publisher took its wish back while the registry granted it.
-                lease.end_detached(EndReason::Unpublished);
-                return;
-            }
-            Err(refusal) if expected => {
-                let status = match refusal {
-                    Refusal::Busy { .. } => Status::PublishBadName,
-                    Refusal::Denied(_) => Status::PublishDenied,
-                    _ => Status::PublishRejected,
-                };
-                self.refuse(
-                    state,
-                    request,
-                    room.as_str().as_bytes(),
-                    status,
-                    refusal.label(),
-                    refusal.public_text(),
-                );
-                return;
-            }
-            Err(_) => return,
-        };
-        let now = Instant::now();
-        let Some(source) = self.wiring.rooms.publish(room, lease.card().epoch, now) else {
-            lease.end_detached(EndReason::Superseded);
-            let text = "a newer broadcast has this room".to_owned();
-            self.refuse(state, request, room.as_str().as_bytes(), Status::PublishBadName, "fenced", text);
-            return;
-        };
-        let session = lease.card().session_id;
-        let publisher = Box::new(Publisher::new(lease.pass(), source, self.wiring.config.limits.amf, now));
-        state.tell_pump(Command::Publish { request, publisher });
-        state.permit.let_in();
-        let counted =
-            self.wiring.reports.publishing(state.id, state.address, room, session, state.accepted.elapsed());
-        state.phase = Phase::Publishing(Publishing {
-            request,
-            _watch: watch(&lease, session, state.me.clone()),
-            _timer: lease.max_duration().map(|limit| alarm(limit, session, state.me.clone())),
-            lease,
-            _counted: counted,
-        });
-    }
-
-    fn on_play(&self, state: &mut State, request: &PlayRequest) {
-        if !matches!(state.phase, Phase::Idle) {
-            return;
-        }
-        let name = request.address.name.expose();
-        let room = std::str::from_utf8(&request.address.room).ok().and_then(|text| RoomId::parse(text).ok());
-        let Some(room) = room.filter(|_| name == b"live") else {
-            let text = "play rtmp://host/{room_id}/live".to_owned();
-            self.refuse(
-                state,
-                request.request,
-                &request.address.room,
-                Status::PlayStreamNotFound,
-                "bad_play_address",
-                text,
-            );
-            return;
-        };
-        let counted = self.wiring.reports.playing(state.id, state.address, &room);
-        let reader = self.wiring.rooms.read(&room, Instant::now());
-        let chunk_size = self.wiring.config.chunk_size;
-        let player = Player::new(request.request, request.message_stream_id, chunk_size, reader, counted);
-        state.tell_pump(Command::Play(Box::new(player)));
-        state.permit.let_in();
-        state.phase = Phase::Playing { request: request.request };
-    }
-
-    fn on_unpublished(state: &mut State, request: RequestId) {
-        match std::mem::replace(&mut state.phase, Phase::Idle) {
-            Phase::Publishing(publishing) if publishing.request == request => {
-                publishing.lease.end_detached(EndReason::Unpublished);
-            }
-            // Withdrawn while it was asked for.
-            Phase::Claiming { request: claimed, .. } if claimed == request => {}
-            other => state.phase = other,
-        }
-    }
-
     fn on_signal(state: &mut State, session: SessionId, signal: LeaseSignal) {
         if !state.is_session(session) {
             return;
@@ -315,29 +177,12 @@ impl Connection {
     /// The socket is closed. Whatever was running ends with the reason the pump found.
     fn on_pump_stopped(&self, state: &mut State, remains: &Remains) {
         let Remains { reason, skipped } = remains;
-        if let Phase::Publishing(publishing) = std::mem::replace(&mut state.phase, Phase::Ending) {
-            publishing.lease.end_detached(reason.end_reason());
-        }
+        state.end_session(reason);
         if *reason == StopReason::RequestTimeout && state.agent.contains("FMSc/1.0") {
             self.wiring.reports.key_probably_too_long(state.id, state.address);
         }
         self.wiring.reports.stopped(state.id, state.address, reason, *skipped);
         state.me.stop(None);
-    }
-
-    fn refuse(
-        &self,
-        state: &mut State,
-        request: RequestId,
-        room: &[u8],
-        status: Status,
-        label: &'static str,
-        text: String,
-    ) {
-        // Only what could be a room is logged: a live key pasted into the wrong field has dots, a room has none.
-        let room = std::str::from_utf8(room).ok().and_then(|text| RoomId::parse(text).ok());
-        self.wiring.reports.refused(state.id, state.address, room.as_ref(), label, &text);
-        state.tell_pump(Command::Refuse { request, status, text, label });
     }
 }
 
@@ -350,6 +195,13 @@ impl State {
         // Full or closed: the pump is stuck or gone. Its end is on its way to us, or ours to it.
         if self.commands.try_send(command).is_err() {
             self.me.stop(None);
+        }
+    }
+
+    /// Ends the running session, if there is one, without waiting.
+    fn end_session(&mut self, reason: &StopReason) {
+        if let Phase::Publishing(publishing) = std::mem::replace(&mut self.phase, Phase::Ending) {
+            publishing.lease.end_detached(reason.end_reason());
         }
     }
 
@@ -369,30 +221,6 @@ impl State {
     }
 }
 
-/// Passes a lease's signals on to the connection that holds it.
-fn watch(lease: &Lease, session: SessionId, me: ActorRef<Msg>) -> TaskGuard {
-    let mut signals = lease.signals();
-    TaskGuard(tokio::spawn(async move {
-        loop {
-            let signal = signals.borrow_and_update().clone();
-            if signal != LeaseSignal::Held && me.cast(Msg::Lease { session, signal }).is_err() {
-                return;
-            }
-            if signals.changed().await.is_err() {
-                return;
-            }
-        }
-    }))
-}
-
-/// Wakes the connection when its session is as old as it may get.
-fn alarm(after: Duration, session: SessionId, me: ActorRef<Msg>) -> TaskGuard {
-    TaskGuard(tokio::spawn(async move {
-        tokio::time::sleep(after).await;
-        let _gone = me.cast(Msg::TooOld { session });
-    }))
-}
-
 /// An encoder's own name, fit for logs, rows and JSON.
 fn clean(agent: &str) -> String {
     agent.chars().filter(|c| !c.is_control()).take(AGENT_CHARS_MAX).collect()
@@ -407,6 +235,9 @@ impl Listener for Voice {
     }
     fn facts(&self, change: FactsChange) {
         let _gone = self.0.cast(Msg::Facts(change));
+    }
+    fn ending(&self, reason: StopReason) {
+        let _gone = self.0.cast(Msg::Ending(reason));
     }
 }
 
@@ -488,6 +319,7 @@ impl Actor for Connection {
                 }
             }
             Msg::Drain => Self::on_drain(state),
+            Msg::Ending(reason) => state.end_session(&reason),
             Msg::PumpStopped(remains) => self.on_pump_stopped(state, &remains),
         }
         Ok(())

@@ -9,7 +9,7 @@ use std::time::Duration;
 use onair_cluster::events::EndReason;
 use onair_cluster::registry::{Order, Registry, Takeover};
 use onair_cluster::{RoomId, UnixMs};
-use onair_codec::{ClientEvent, Media};
+use onair_codec::ClientEvent;
 use onair_ingest::IngestConfig;
 use onair_loadtest::client::{Client, ClientError, Want};
 use onair_loadtest::media::{Broadcast, Shape, read_stamp};
@@ -113,7 +113,7 @@ async fn players_get_every_picture_from_a_keyframe_on() {
     while player
         .step(|event| {
             if let ClientEvent::Ended { code: c } = event {
-                code = c
+                code = c;
             }
         })
         .await
@@ -360,7 +360,7 @@ async fn a_panic_in_handler_or_pump_ends_one_session_as_a_crash_and_no_other() {
     }
     for (room, fault) in [("handler", "onairFault:handler"), ("pump", "onairFault:pump")] {
         let (mut victim, _) = on_air(&node, room).await;
-        let media = Media {
+        let media = onair_codec::Media {
             kind: onair_codec::MediaKind::Data,
             timestamp: onair_codec::Timestamp(0),
             payload: [&[2, 0, fault.len() as u8], fault.as_bytes()].concat().into(),

@@ -3,13 +3,15 @@
 //!
 //! Back-pressure is simply not reading. Nothing here waits for the actor, the registry or another connection.
 
+mod deadlines;
+mod decisions;
+
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onair_cluster::time::BootTime;
-use onair_codec::{Close, Event, Input, Output, PlayEnding, RequestId, ServerConfig, ServerPeer, Status};
+use onair_codec::{Event, Input, RequestId, ServerConfig, ServerPeer, Status};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -20,7 +22,6 @@ use super::player::Player;
 use super::publisher::{FactsChange, Publisher};
 use crate::config::IngestConfig;
 use crate::reports::Reports;
-use crate::room::Wants;
 use crate::stop::StopReason;
 
 /// Bytes read per system call. One buffer per thread: it is never held across an await, so idle connections cost none.
@@ -57,6 +58,8 @@ pub(crate) trait Listener: Send + 'static {
     fn control(&self, event: Event);
     /// Facts of the running session changed.
     fn facts(&self, change: FactsChange);
+    /// The running session is over by the pump's own finding; the socket closes in a moment.
+    fn ending(&self, reason: StopReason);
 }
 
 /// Everything a pump needs.
@@ -91,6 +94,12 @@ struct Closing {
     reason: StopReason,
     deadline: Instant,
     half_closed: bool,
+}
+
+impl Closing {
+    fn new(reason: StopReason, now: Instant) -> Self {
+        Self { reason, deadline: now + LINGER, half_closed: false }
+    }
 }
 
 /// What a pump leaves behind.
@@ -161,8 +170,14 @@ impl<L: Listener> Pump<L> {
             if self.read_bytes + self.written_bytes > REPORT_BYTES {
                 self.report_traffic();
             }
-            // Deadlines mostly move away; the timer is set again only when one comes nearer, and looked at when it fires.
             let deadline = self.next_deadline(now);
+            if deadline <= now {
+                if let Some(over) = self.on_time(now) {
+                    self.begin_close(over, "");
+                }
+                continue;
+            }
+            // Deadlines mostly move away: the timer is set again only when one comes nearer, or when it has fired.
             if deadline < timer.deadline().into_std() || timer.is_elapsed() {
                 timer.as_mut().reset(deadline.into());
             }
@@ -194,7 +209,7 @@ impl<L: Listener> Pump<L> {
                     }
                 }
                 () = async { match player { Some(player) => player.reader.changed().await, None => std::future::pending().await } } => {}
-                () = &mut timer => if let Some(over) = self.on_time(Instant::now()) { self.begin_close(over, ""); },
+                () = &mut timer => {}
             }
         }
     }
@@ -226,139 +241,6 @@ impl<L: Listener> Pump<L> {
         Ok(())
     }
 
-    /// Takes everything the state machine has to say.
-    fn drain_peer(&mut self, now: Instant) {
-        let mut boot = None;
-        while let Some(output) = self.peer.poll_output() {
-            match output {
-                Output::Transmit(bytes) => self.outbox.push(bytes),
-                Output::Event(Event::Media(media)) => {
-                    #[cfg(feature = "fault-injection")]
-                    if let Some(change) = crate::faults::in_pump(&media) {
-                        self.listener.facts(change);
-                    }
-                    if let Role::Publisher(publisher) = &mut self.role {
-                        publisher.media(media, now, *boot.get_or_insert_with(BootTime::now));
-                    }
-                }
-                Output::Event(event) => self.on_control(event),
-                Output::Close(close) => self.on_close(close, now),
-            }
-        }
-        if let Role::Publisher(publisher) = &mut self.role
-            && let Some(change) = publisher.take_facts(now)
-        {
-            self.listener.facts(change);
-        }
-    }
-
-    fn on_control(&mut self, event: Event) {
-        match &event {
-            Event::Unpublished(request) if self.request == Some(*request) => {
-                self.end_publisher(true);
-                self.request = None;
-                self.said_goodbye = true;
-            }
-            Event::PlayStopped(request) if self.request == Some(*request) => {
-                self.role = Role::None;
-                self.request = None;
-                self.said_goodbye = true;
-            }
-            Event::Paused { paused, .. } => self.change_wants(|wants| wants.paused = *paused),
-            Event::ReceiveAudio { wanted, .. } => self.change_wants(|wants| wants.audio = *wanted),
-            Event::ReceiveVideo { wanted, .. } => self.change_wants(|wants| wants.video = *wanted),
-            _ => {}
-        }
-        self.listener.control(event);
-    }
-
-    fn change_wants(&mut self, change: impl FnOnce(&mut Wants)) {
-        if let Role::Player(player) = &mut self.role {
-            let mut wants = player.reader.wants();
-            change(&mut wants);
-            player.reader.set_wants(wants);
-        }
-    }
-
-    fn on_close(&mut self, close: Close, now: Instant) {
-        let reason = match close {
-            Close::HandshakeTimeout => StopReason::HandshakeTimeout,
-            Close::RequestTimeout => StopReason::RequestTimeout,
-            Close::Rejected => StopReason::Refused("connect"),
-            _ => StopReason::Finished,
-        };
-        self.closing.get_or_insert(Closing { reason, deadline: now + LINGER, half_closed: false });
-    }
-
-    fn obey(&mut self, command: Command) {
-        let now = Instant::now();
-        match command {
-            Command::Publish { request, publisher } => {
-                // An unknown request: the encoder took it back meanwhile. The publisher is dropped, its actor knows.
-                if self.peer.accept(request).is_ok() {
-                    self.request = Some(request);
-                    self.role = Role::Publisher(publisher);
-                    self.said_goodbye = false;
-                }
-            }
-            Command::Play(player) => {
-                if self.peer.accept(player.request).is_ok() {
-                    self.request = Some(player.request);
-                    self.role = Role::Player(player);
-                }
-            }
-            Command::Refuse { request, status, text, label } => {
-                if self.peer.reject(request, status, &text).is_ok() {
-                    self.drain_peer(now);
-                    self.closing = Some(Closing {
-                        reason: StopReason::Refused(label),
-                        deadline: now + LINGER,
-                        half_closed: false,
-                    });
-                }
-            }
-            Command::Finish { reason, text } => {
-                self.end_publisher(reason.is_for_good());
-                self.begin_close(reason, &text);
-            }
-        }
-    }
-
-    fn end_publisher(&mut self, for_good: bool) {
-        if matches!(self.role, Role::Publisher(_))
-            && let Role::Publisher(publisher) = std::mem::replace(&mut self.role, Role::None)
-        {
-            let dropped = &publisher.dropped;
-            self.reports.dropped("withheld", dropped.withheld);
-            self.reports.dropped("fenced", dropped.fenced);
-            self.reports.dropped("useless", dropped.useless);
-            publisher.end(for_good);
-        }
-    }
-
-    /// Tells the peer why, then flushes, half-closes and waits a moment for it to read that.
-    fn begin_close(&mut self, reason: StopReason, text: &str) {
-        if self.closing.is_some() {
-            return;
-        }
-        let now = Instant::now();
-        if let Some(request) = self.request.take() {
-            match (&self.role, &reason) {
-                (Role::Player(_), StopReason::PlayNotFound) => {
-                    let _unknown =
-                        self.peer.reject(request, Status::PlayStreamNotFound, "nobody is on air here");
-                }
-                (Role::Player(_), _) => self.peer.end_play(request, PlayEnding::Stopped),
-                _ if !text.is_empty() => {
-                    let _unknown = self.peer.reject(request, reason.status(), text);
-                }
-                _ => {}
-            }
-        }
-        self.closing = Some(Closing { reason, deadline: now + LINGER, half_closed: false });
-        self.drain_peer(now);
-    }
-
     fn write(&mut self, now: Instant) -> Result<(), StopReason> {
         loop {
             if self.outbox.is_empty()
@@ -378,80 +260,6 @@ impl<L: Listener> Pump<L> {
                     self.write_stalled_since = Some(now);
                 }
                 return Ok(());
-            }
-        }
-    }
-
-    /// Whether a closing connection is done.
-    async fn closed(&mut self, now: Instant) -> Option<StopReason> {
-        let closing = self.closing.as_mut()?;
-        if now >= closing.deadline {
-            return Some(closing.reason.clone());
-        }
-        if self.outbox.is_empty() && !closing.half_closed {
-            closing.half_closed = true;
-            // FIN after the last word: a reset would destroy it in the peer's receive queue.
-            if tokio::io::AsyncWriteExt::shutdown(&mut self.socket).await.is_err() {
-                return Some(closing.reason.clone());
-            }
-        }
-        None
-    }
-
-    fn next_deadline(&mut self, now: Instant) -> Instant {
-        let mut deadline = now + NEVER;
-        let mut consider = |at: Option<Instant>| {
-            if let Some(at) = at {
-                deadline = deadline.min(at);
-            }
-        };
-        if let Some(closing) = &self.closing {
-            return closing.deadline;
-        }
-        consider(self.peer.poll_timeout());
-        consider(self.write_stalled_since.map(|since| since + self.config.write_timeout));
-        match &self.role {
-            Role::None => {}
-            Role::Publisher(publisher) => {
-                consider(Some(
-                    publisher.silent_at(self.config.first_media_timeout, self.config.idle_timeout),
-                ));
-            }
-            Role::Player(player) => {
-                consider(player.give_up_at(self.config.play_wait, self.config.rejoin_wait));
-            }
-        }
-        deadline
-    }
-
-    /// A deadline may have passed: why the connection must end, if it must.
-    fn on_time(&mut self, now: Instant) -> Option<StopReason> {
-        if self.peer.poll_timeout().is_some_and(|at| at <= now) {
-            if let Err(error) = self.peer.handle(now, Input::Timeout) {
-                return Some(StopReason::Protocol(error));
-            }
-            self.drain_peer(now);
-        }
-        if self.write_stalled_since.is_some_and(|since| since + self.config.write_timeout <= now) {
-            return Some(StopReason::WriteTimeout);
-        }
-        match &self.role {
-            Role::None => None,
-            Role::Publisher(publisher) => {
-                let silent =
-                    publisher.silent_at(self.config.first_media_timeout, self.config.idle_timeout) <= now;
-                let heard = publisher.heard_any();
-                silent.then_some(if heard { StopReason::IdleTimeout } else { StopReason::FirstMediaTimeout })
-            }
-            Role::Player(player) => {
-                let over = player
-                    .give_up_at(self.config.play_wait, self.config.rejoin_wait)
-                    .is_some_and(|at| at <= now);
-                over.then_some(if player.seen_any() {
-                    StopReason::PlayEnded
-                } else {
-                    StopReason::PlayNotFound
-                })
             }
         }
     }
