@@ -99,7 +99,6 @@ struct Side {
 }
 
 fuzz_target!(|story: Story<'_>| {
-    #[allow(clippy::disallowed_methods)]
     let mut now = Instant::now();
     let mut whole = Side::new(now);
     let mut crumbs = Side::new(now);
