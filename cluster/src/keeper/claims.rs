@@ -14,6 +14,8 @@ use crate::time::BootTime;
 pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 /// A claim that was not answered, or not yet, is sent again after this.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// A ring makes a claim be sent again, and a claim makes rings: neither may drive the other faster than this.
+const RING_EVERY: Duration = Duration::from_millis(20);
 
 pub(super) struct PendingClaim {
     pub(super) claim: Claim,
@@ -24,8 +26,10 @@ pub(super) struct PendingClaim {
     asked_at: BootTime,
     /// Not to be sent before.
     pub(super) ask_at: BootTime,
-    /// When it was last sent without an answer so far.
-    sent_at: Option<BootTime>,
+    /// When a ring last made it be sent.
+    rung_at: Option<BootTime>,
+    /// When it was last sent, if there has been no answer to that.
+    unanswered: Option<BootTime>,
     waits_for: WaitsFor,
 }
 
@@ -49,7 +53,8 @@ impl PendingClaim {
             waiter: Some(waiter),
             asked_at: now,
             ask_at: now,
-            sent_at: None,
+            rung_at: None,
+            unanswered: None,
             waits_for: WaitsFor::Registry { last: Refusal::Unreachable },
         }
     }
@@ -75,12 +80,21 @@ impl PendingClaim {
     }
 
     pub(super) fn on_sent(&mut self, now: BootTime) {
-        self.sent_at = Some(now);
+        self.unanswered = Some(now);
         self.ask_at = now.plus(RETRY_AFTER);
     }
 
+    /// The room may have come free.
+    pub(super) fn on_ring(&mut self, now: BootTime) {
+        let at = self.rung_at.map_or(now, |last| now.max(last.plus(RING_EVERY)));
+        if at < self.ask_at {
+            self.ask_at = at;
+            self.rung_at = Some(at);
+        }
+    }
+
     pub(super) fn on_answered(&mut self) {
-        self.sent_at = None;
+        self.unanswered = None;
     }
 
     /// The registry cannot say yet. False when the patience is over.
@@ -110,6 +124,6 @@ impl PendingClaim {
     /// Whether the registry may have granted it without our knowing.
     pub(super) fn is_fate_unknown(&self, now: BootTime, times: &LeaseTimes) -> bool {
         // A grant that nobody renewed is found dead after this, by whoever wants the room next.
-        self.sent_at.is_some_and(|at| now < at.plus(times.ttl).plus(times.grace))
+        self.unanswered.is_some_and(|at| now < at.plus(times.ttl).plus(times.grace))
     }
 }

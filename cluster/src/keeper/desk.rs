@@ -223,24 +223,23 @@ impl Table {
 
     fn add_release(&mut self, release: Release, now: BootTime) {
         // A newcomer of this node goes into the same call: the registry releases first, then grants.
-        self.wake_claims_of(&release.card.room_id, now);
+        self.claims_of(&release.card.room_id).for_each(|pending| pending.ask_at = now);
         let session = release.card.session_id;
         self.releases
             .insert(session, PendingRelease { release, waiters: Vec::new(), ask_at: now, since: now });
     }
 
-    pub(super) fn wake_claims_of(&mut self, room: &RoomId, now: BootTime) {
-        for pending in self.claims.values_mut().filter(|pending| pending.claim.room_id == *room) {
-            pending.ask_at = pending.ask_at.min(now);
-        }
-    }
-
-    /// The doorbell rang for `room`: look at its lease, and ask for it again if somebody waits for it.
+    /// The doorbell rang for `room`. If its lease is here, somebody wants something of it; if not, it may have come free.
     pub(super) fn on_ring(&mut self, room: &RoomId, now: BootTime) {
         if let Some(held) = self.rooms.get(room).and_then(|session| self.leases.get(session)) {
             held.pass.set_urgent();
+        } else {
+            self.claims_of(room).for_each(|pending| pending.on_ring(now));
         }
-        self.wake_claims_of(room, now);
+    }
+
+    fn claims_of(&mut self, room: &RoomId) -> impl Iterator<Item = &mut PendingClaim> {
+        self.claims.values_mut().filter(move |pending| pending.claim.room_id == *room)
     }
 
     /// Rings may have been lost: look at everything.

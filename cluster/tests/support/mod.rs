@@ -1,27 +1,30 @@
-//! A node under test: a keeper over a registry, both on tokio's clock, which stands still unless everybody waits.
+//! A small world for the keeper: nodes, one room, a registry that may fail, all on tokio's clock, which stands still unless
+//! everybody waits.
+
+#![allow(dead_code, reason = "every test file compiles this module anew and uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+pub(crate) mod faulty;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use onair_cluster::clock::Clock;
-use onair_cluster::events::{Event, EventKind};
+use onair_cluster::events::EventKind;
 use onair_cluster::ids::{LiveKeyId, NodeId, ProducerId, RoomId, SessionId};
-use onair_cluster::keeper::Keeper;
+use onair_cluster::keeper::{Keeper, Refusal};
+use onair_cluster::lease::{Belief, Lease, LeaseSignal, Pass};
 use onair_cluster::registry::local::LocalRegistry;
-use onair_cluster::registry::{Claim, KeyRecord, LeaseTimes, Registry, Takeover};
+use onair_cluster::registry::{Claim, KeyRecord, LeaseTimes, LeaseView, Registry, Takeover};
 use onair_cluster::time::{BootTime, UnixMs};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use faulty::Faulty;
+
 /// Both clocks, driven by tokio's paused one.
 pub(crate) struct TokioClock(Instant);
-
-impl TokioClock {
-    pub(crate) fn new() -> Self {
-        Self(Instant::now())
-    }
-}
 
 impl Clock for TokioClock {
     fn unix(&self) -> UnixMs {
@@ -32,25 +35,112 @@ impl Clock for TokioClock {
     }
 }
 
+/// One registry, one room, and its key.
+pub(crate) struct World {
+    pub(crate) registry: Arc<Faulty>,
+    pub(crate) clock: Arc<TokioClock>,
+    pub(crate) room: RoomId,
+    pub(crate) key: LiveKeyId,
+    started: Instant,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with_takeover(Takeover::Idle).await
+    }
+
+    pub(crate) async fn with_takeover(takeover: Takeover) -> Self {
+        let clock = Arc::new(TokioClock(Instant::now()));
+        let local = LocalRegistry::with_clock(LeaseTimes::default(), Arc::clone(&clock) as Arc<dyn Clock>);
+        let registry = Faulty::new(Arc::new(local));
+        let room = RoomId::parse("demo").unwrap();
+        let key = put_key(&*registry, &room, takeover).await;
+        Self { registry, clock, room, key, started: Instant::now() }
+    }
+
+    pub(crate) fn node(&self, name: &str) -> Node {
+        let id = NodeId::parse(name).unwrap();
+        let mut metrics = prometheus_client::registry::Registry::default();
+        let registry = Arc::clone(&self.registry) as Arc<dyn Registry>;
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let keeper = Keeper::with_clock(registry, id.clone(), &mut metrics, clock);
+        let run = tokio::spawn(run_again_after_panics(keeper.clone()));
+        Node { keeper, id, metrics, run }
+    }
+
+    /// A claim of the room with its key, from this machine.
+    pub(crate) fn claim(&self, node: &Node, session: u128) -> Claim {
+        Claim {
+            session_id: SessionId(session),
+            room_id: self.room.clone(),
+            live_key_id: self.key.clone(),
+            node_id: node.id.clone(),
+            client_addr: IpAddr::from([127, 0, 0, 1]),
+            client_agent: "test".to_owned(),
+        }
+    }
+
+    /// The same from elsewhere: not the holder's ghost.
+    pub(crate) fn claim_from_afar(&self, node: &Node, session: u128) -> Claim {
+        Claim { client_addr: IpAddr::from([127, 0, 0, 2]), ..self.claim(node, session) }
+    }
+
+    pub(crate) async fn publish(&self, node: &Node, session: u128) -> Result<Lease, Refusal> {
+        node.keeper.claim(self.claim(node, session)).await
+    }
+
+    /// `1:granted 1:live 1:ended:unpublished 2:granted`, for the room.
+    pub(crate) async fn story(&self) -> String {
+        let events = self.registry.events(self.room.shard(), usize::MAX).await.unwrap();
+        let told: Vec<String> = events
+            .into_iter()
+            .filter(|event| event.session.room_id == self.room)
+            .map(|event| match event.kind {
+                EventKind::Ended { reason, .. } => format!("{}:ended:{reason}", event.session.session_id.0),
+                kind => format!("{}:{}", event.session.session_id.0, kind.name()),
+            })
+            .collect();
+        told.join(" ")
+    }
+
+    pub(crate) async fn view(&self) -> Option<LeaseView> {
+        self.registry.lease(&self.room).await.unwrap()
+    }
+
+    pub(crate) fn belief(&self, pass: &Pass) -> Belief {
+        pass.check(self.clock.boot())
+    }
+
+    /// Milliseconds since the world began.
+    pub(crate) fn ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap()
+    }
+
+    /// Media at a steady 1 Mbit/s, a frame every 30 ms, until the task is aborted or the pass is fenced.
+    pub(crate) fn stream(&self, pass: Pass) -> JoinHandle<()> {
+        let clock = Arc::clone(&self.clock);
+        tokio::spawn(async move {
+            pass.live(clock.unix());
+            let mut tick = tokio::time::interval(Duration::from_millis(30));
+            while pass.check(clock.boot()) != Belief::Over {
+                tick.tick().await;
+                pass.media(clock.boot(), 3_750);
+            }
+        })
+    }
+}
+
 /// A keeper and the task that runs it.
 pub(crate) struct Node {
     pub(crate) keeper: Keeper,
     pub(crate) id: NodeId,
-    pub(crate) metrics: prometheus_client::registry::Registry,
+    metrics: prometheus_client::registry::Registry,
     run: JoinHandle<()>,
 }
 
 impl Node {
-    pub(crate) fn start(name: &str, registry: Arc<dyn Registry>, clock: Arc<dyn Clock>) -> Self {
-        let id = NodeId::parse(name).unwrap();
-        let mut metrics = prometheus_client::registry::Registry::default();
-        let keeper = Keeper::with_clock(registry, id.clone(), &mut metrics, clock);
-        let run = tokio::spawn(run_again_after_panics(keeper.clone()));
-        Self { keeper, id, metrics, run }
-    }
-
-    /// Stops the loop without any goodbye.
-    pub(crate) fn kill(&self) {
+    /// Stops the loop where it is, without any goodbye.
+    pub(crate) fn stop_running(&self) {
         self.run.abort();
     }
 
@@ -59,23 +149,12 @@ impl Node {
         self.run = tokio::spawn(run_again_after_panics(self.keeper.clone()));
     }
 
-    pub(crate) fn claim_of(&self, session: u128, key: &LiveKeyId, room: &RoomId) -> Claim {
-        Claim {
-            session_id: SessionId(session),
-            room_id: room.clone(),
-            live_key_id: key.clone(),
-            node_id: self.id.clone(),
-            client_addr: IpAddr::from([127, 0, 0, 1]),
-            client_agent: "test".to_owned(),
-        }
-    }
-
-    /// The value of a metric's line, `0` when there is none.
+    /// The value of a metric's line; 0 when there is none.
     pub(crate) fn metric(&self, line: &str) -> f64 {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.metrics).unwrap();
         text.lines()
-            .find_map(|l| l.strip_prefix(line).and_then(|rest| rest.strip_prefix(' ')))
+            .find_map(|found| found.strip_prefix(line).and_then(|rest| rest.strip_prefix(' ')))
             .map_or(0.0, |value| value.parse().unwrap())
     }
 }
@@ -88,17 +167,21 @@ impl Drop for Node {
 
 /// What a supervisor does.
 async fn run_again_after_panics(keeper: Keeper) {
+    struct AbortOnDrop(tokio::task::AbortHandle);
+    impl Drop for AbortOnDrop {
+        fn drop(&mut self) {
+            self.0.abort();
+        }
+    }
     loop {
         let again = keeper.clone();
-        match tokio::spawn(async move { again.run().await }).await {
+        let task = tokio::spawn(async move { again.run().await });
+        let _with_us = AbortOnDrop(task.abort_handle());
+        match task.await {
             Err(error) if error.is_panic() => {}
             _ => return,
         }
     }
-}
-
-pub(crate) fn room(name: &str) -> RoomId {
-    RoomId::parse(name).unwrap()
 }
 
 /// Puts a key for `room` on record.
@@ -117,28 +200,11 @@ pub(crate) async fn put_key(registry: &dyn Registry, room: &RoomId, takeover: Ta
     live_key_id
 }
 
-pub(crate) fn local(clock: &Arc<TokioClock>) -> Arc<LocalRegistry> {
-    Arc::new(LocalRegistry::with_clock(LeaseTimes::default(), Arc::clone(clock) as Arc<dyn Clock>))
+pub(crate) fn last_signal(lease: &Lease) -> LeaseSignal {
+    lease.signals().borrow().clone()
 }
 
-pub(crate) async fn events(registry: &dyn Registry, room: &RoomId) -> Vec<Event> {
-    registry.events(room.shard(), usize::MAX).await.unwrap()
-}
-
-/// `granted live ended:unpublished`, for one room.
-pub(crate) async fn story(registry: &dyn Registry, room: &RoomId) -> String {
-    let told: Vec<String> = events(registry, room)
-        .await
-        .into_iter()
-        .filter(|event| event.session.room_id == *room)
-        .map(|event| match event.kind {
-            EventKind::Ended { reason, .. } => format!("{}:ended:{reason}", event.session.session_id.0),
-            kind => format!("{}:{}", event.session.session_id.0, kind.name()),
-        })
-        .collect();
-    told.join(" ")
-}
-
-pub(crate) async fn pass_time(ms: u64) {
+/// Lets time pass, and everything that happens in it happen.
+pub(crate) async fn pass_ms(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }

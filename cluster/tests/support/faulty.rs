@@ -1,0 +1,154 @@
+//! A registry that fails on command: requests or replies lost, answers unconfirmed, slow, or a panic in the middle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use onair_cluster::events::Event;
+use onair_cluster::ids::{LiveKeyId, NodeId, RoomId, Shard};
+use onair_cluster::registry::local::LocalRegistry;
+use onair_cluster::registry::{
+    Batch, BatchReply, Confirmed, Doorbell, Hold, KeyRecord, LeaseTimes, LeaseView, Order, Registry,
+    RegistryError,
+};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    /// Nothing arrives.
+    LoseRequests,
+    /// Everything arrives and takes effect; no answer comes back.
+    LoseReplies,
+    /// Answers say that too few replicas have them.
+    Unconfirmed,
+    /// Answers take this long.
+    Slow(Duration),
+    /// The call panics after it took effect.
+    Panic,
+}
+
+pub(crate) struct Faulty {
+    inner: Arc<LocalRegistry>,
+    fault: Mutex<Fault>,
+    is_deaf: AtomicBool,
+    /// Claims, renewals and releases of every call.
+    calls: Mutex<Vec<(usize, usize, usize)>>,
+}
+
+impl Faulty {
+    pub(crate) fn new(inner: Arc<LocalRegistry>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            fault: Mutex::new(Fault::None),
+            is_deaf: AtomicBool::new(false),
+            calls: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn set(&self, fault: Fault) {
+        *self.fault.lock() = fault;
+    }
+
+    /// From the next call of `doorbell` on, nobody hears a ring.
+    pub(crate) fn deafen(&self) {
+        self.is_deaf.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn calls(&self) -> Vec<(usize, usize, usize)> {
+        std::mem::take(&mut *self.calls.lock())
+    }
+}
+
+fn doubt<T>(answers: &mut [Result<Confirmed<T>, RegistryError>]) {
+    for answer in answers.iter_mut().flatten() {
+        answer.confirmed = false;
+    }
+}
+
+#[async_trait]
+impl Registry for Faulty {
+    fn times(&self) -> LeaseTimes {
+        self.inner.times()
+    }
+
+    async fn commit(&self, batch: &Batch) -> BatchReply {
+        self.calls.lock().push((batch.claims.len(), batch.renewals.len(), batch.releases.len()));
+        let fault = *self.fault.lock();
+        if fault == Fault::LoseRequests {
+            std::future::pending::<()>().await;
+        }
+        let mut reply = self.inner.commit(batch).await;
+        match fault {
+            Fault::None | Fault::LoseRequests => {}
+            Fault::LoseReplies => std::future::pending().await,
+            Fault::Slow(pause) => tokio::time::sleep(pause).await,
+            Fault::Panic => {
+                self.set(Fault::None);
+                panic!("the call panics, as the test wants");
+            }
+            Fault::Unconfirmed => {
+                doubt(&mut reply.claims);
+                doubt(&mut reply.renewals);
+                doubt(&mut reply.releases);
+            }
+        }
+        reply
+    }
+
+    fn doorbell(&self, node: &NodeId) -> Doorbell {
+        if self.is_deaf.load(Ordering::Relaxed) {
+            let (bell, doorbell) = mpsc::channel(1);
+            std::mem::forget(bell);
+            return doorbell;
+        }
+        self.inner.doorbell(node)
+    }
+
+    async fn reap(&self, shard: Shard, limit: usize) -> Result<Vec<RoomId>, RegistryError> {
+        self.inner.reap(shard, limit).await
+    }
+    async fn order(&self, room: &RoomId, order: &Order) -> Result<Option<LeaseView>, RegistryError> {
+        self.inner.order(room, order).await
+    }
+    async fn put_key(&self, record: &KeyRecord) -> Result<(), RegistryError> {
+        self.inner.put_key(record).await
+    }
+    async fn key(&self, id: &LiveKeyId) -> Result<Option<KeyRecord>, RegistryError> {
+        self.inner.key(id).await
+    }
+    async fn revoke(&self, id: &LiveKeyId) -> Result<bool, RegistryError> {
+        self.inner.revoke(id).await
+    }
+    async fn put_hold(&self, room: &RoomId, hold: &Hold) -> Result<(), RegistryError> {
+        self.inner.put_hold(room, hold).await
+    }
+    async fn lift_hold(&self, room: &RoomId) -> Result<bool, RegistryError> {
+        self.inner.lift_hold(room).await
+    }
+    async fn hold(&self, room: &RoomId) -> Result<Option<Hold>, RegistryError> {
+        self.inner.hold(room).await
+    }
+    async fn lease(&self, room: &RoomId) -> Result<Option<LeaseView>, RegistryError> {
+        self.inner.lease(room).await
+    }
+    async fn leases(
+        &self,
+        shard: Shard,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<LeaseView>, RegistryError> {
+        self.inner.leases(shard, after, limit).await
+    }
+    async fn events(&self, shard: Shard, limit: usize) -> Result<Vec<Event>, RegistryError> {
+        self.inner.events(shard, limit).await
+    }
+    async fn acknowledge(&self, shard: Shard, n: u64) -> Result<(), RegistryError> {
+        self.inner.acknowledge(shard, n).await
+    }
+    fn event_bell(&self) -> watch::Receiver<u64> {
+        self.inner.event_bell()
+    }
+}
