@@ -34,6 +34,9 @@ pub enum ManagerError {
     /// A live key could not be signed.
     #[error("live key: {0}")]
     Sign(#[from] onair_cluster::live_key::SignerError),
+    /// Too many changes wait for the Live DB or the registry to answer again; one more could be forgotten.
+    #[error("too many changes wait to be recorded")]
+    TooMuchOwed,
     /// The thread of the Manager could not be started or died while starting.
     #[error("the Manager's thread did not start")]
     Thread,

@@ -1,68 +1,111 @@
-//! The island: one thread with the actix System, on which the Manager actor lives, and the handle by which the rest of the
-//! process reaches it.
+//! The island: one thread with the actix System, on which the Manager actor lives, and the watchdog over it. Beside them,
+//! on threads of their own, the workers of the HTTP face.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use onair_cluster::ProducerId;
+use actix::{Actor, Addr};
+use tokio::sync::{Notify, oneshot, watch};
 
-use crate::live_db::LiveDb;
-use crate::{BroadcastAddress, ManagerConfig, ManagerError, ManagerParts};
+use crate::ManagerError;
+use crate::api;
+use crate::core::{Core, backoff};
+use crate::manager::{Fall, Leave, Manager};
+use crate::reports::{ActorFell, IslandGivesUp};
 
-/// Starts a Manager on the SQLite Live DB in `config.data_dir`. When this returns, the Live DB is migrated, sessions left
-/// open by a kill are closed, the registry knows all keys and holds, and HTTP answers.
-///
-/// # Errors
-/// Whatever keeps it from that, named in [`ManagerError`]. Nothing is left running then.
-pub async fn start(config: ManagerConfig, parts: ManagerParts) -> Result<ManagerHandle, ManagerError> {
-    let _ = (config, parts);
-    Err(ManagerError::Thread)
+/// Falls of the actor that are survived within [`FALLS_WINDOW`]. One that falls more often meets the same thing each time.
+const FALLS_MAX: usize = 5;
+const FALLS_WINDOW: Duration = Duration::from_secs(60);
+/// The watchdog is woken by the fall itself; it looks this often all the same.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The ends of an island that its handle holds.
+pub(crate) struct Shore {
+    pub(crate) http: SocketAddr,
+    /// Dropped or used, it stops the island.
+    pub(crate) stop: oneshot::Sender<()>,
+    /// True once the thread is gone.
+    pub(crate) ended: watch::Receiver<bool>,
 }
 
-/// [`start`] on a Live DB that is open already.
-///
-/// # Errors
-/// As [`start`].
-pub async fn start_on(
-    config: ManagerConfig,
-    parts: ManagerParts,
-    db: Arc<dyn LiveDb>,
-) -> Result<ManagerHandle, ManagerError> {
-    let _ = (config, parts, db);
-    Err(ManagerError::Thread)
+/// Starts the thread, and waits until HTTP answers.
+pub(crate) async fn spawn(core: Arc<Core>) -> Result<Shore, ManagerError> {
+    let (ready, is_ready) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel();
+    let (end, ended) = watch::channel(false);
+    let run = move || {
+        let _end = End(end);
+        actix::System::new().block_on(live(core, ready, stopped));
+    };
+    std::thread::Builder::new().name("manager".to_owned()).spawn(run).map_err(|_| ManagerError::Thread)?;
+    let http = is_ready.await.map_err(|_| ManagerError::Thread)??;
+    Ok(Shore { http, stop, ended })
 }
 
-/// A running Manager. Dropping it stops it without waiting; [`ManagerHandle::stop`] is the orderly way.
-#[derive(Debug)]
-pub struct ManagerHandle {
-    http: SocketAddr,
+/// Says that the thread is gone, also when it panicked.
+struct End(watch::Sender<bool>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
 }
 
-impl ManagerHandle {
-    /// Where HTTP answers.
-    pub fn http_addr(&self) -> SocketAddr {
-        self.http
+async fn live(
+    core: Arc<Core>,
+    ready: oneshot::Sender<Result<SocketAddr, ManagerError>>,
+    stopped: oneshot::Receiver<()>,
+) {
+    let (server, http) = match api::server::listen(&core) {
+        Ok(listening) => listening,
+        Err(e) => {
+            let _ = ready.send(Err(e));
+            return;
+        }
+    };
+    let handle = server.handle();
+    actix::spawn(server);
+    if ready.send(Ok(http)).is_ok() {
+        watch_over(&core, stopped).await;
     }
+    handle.stop(true).await;
+    actix::System::current().stop();
+}
 
-    /// A broadcast address for `producer`, made as the HTTP face makes them.
-    ///
-    /// # Errors
-    /// When the Live DB or the registry does not answer.
-    pub async fn broadcast_url(&self, producer: &ProducerId) -> Result<BroadcastAddress, ManagerError> {
-        let _ = producer;
-        Err(ManagerError::Thread)
+/// Keeps a Manager actor alive until it is told to stop, or the actor has fallen too often.
+async fn watch_over(core: &Arc<Core>, mut stopped: oneshot::Receiver<()>) {
+    let mut falls: VecDeque<Instant> = VecDeque::new();
+    loop {
+        let fell = Arc::new(Notify::new());
+        let manager = Manager::new(Arc::clone(core), Fall(Arc::clone(&fell))).start();
+        tokio::select! {
+            // The handle was dropped or used: both mean stop.
+            _ = &mut stopped => {
+                let _ = manager.send(Leave).await;
+                return;
+            }
+            () = until_gone(&manager, &fell) => {}
+        }
+        falls.push_back(Instant::now());
+        while falls.front().is_some_and(|at| at.elapsed() > FALLS_WINDOW) {
+            falls.pop_front();
+        }
+        ActorFell { falls: falls.len() }.emit(&core.metrics);
+        if falls.len() > FALLS_MAX {
+            IslandGivesUp { falls: falls.len() }.emit();
+            return;
+        }
+        tokio::time::sleep(backoff(falls.len() as u32)).await;
     }
+}
 
-    /// Stores what the registry still tells, for at most `patience`, then stops HTTP and the System, and closes the Live DB.
-    /// Returns how many events are left unread: 0 unless patience ran out. Call it when no session can start any more.
-    pub async fn stop(self, patience: Duration) -> usize {
-        let _ = patience;
-        0
-    }
-
-    /// Resolves when the island has ended: after [`ManagerHandle::stop`], or for good after too many panics.
-    pub fn died(&self) -> impl Future<Output = ()> + Send + 'static {
-        std::future::pending()
+async fn until_gone(manager: &Addr<Manager>, fell: &Notify) {
+    while manager.connected() {
+        tokio::select! {
+            () = fell.notified() => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
     }
 }

@@ -1,20 +1,34 @@
 //! The Manager of Onair: it stores what happened, hands out broadcast addresses, and answers HTTP.
 //!
 //! The tour: [`start`] opens the Live DB ([`live_db`]) and spawns the island (`island.rs`), a thread with the actix System.
-//! On it lives the Manager actor (`manager.rs`); its children read lifecycle events from the registry and store them
-//! (`shard/`). Beside it actix-web answers the routes in `api.rs`, straight from registry and Live DB.
+//! On it lives the Manager actor (`manager.rs`); its children read lifecycle events from the registry, store them (`shard/`)
+//! and do what must be done again and again (`duties.rs`). Beside it actix-web answers the routes in `api.rs`, straight from
+//! registry and Live DB: `address.rs`, `ends.rs`, `holds.rs` and `live_keys.rs` are what they do.
 
 mod address;
+mod api;
 pub mod config;
+mod core;
+mod debts;
+mod duties;
+mod ends;
 mod error;
+mod holds;
 mod island;
 pub mod live_db;
+mod live_keys;
+mod manager;
 mod metrics;
 mod parts;
+mod reports;
+mod shard;
+mod start;
+#[cfg(test)]
+mod tests;
 
 pub use address::BroadcastAddress;
 pub use config::ManagerConfig;
 pub use error::ManagerError;
-pub use island::{ManagerHandle, start, start_on};
 pub use metrics::ManagerMetrics;
 pub use parts::{AdminToken, ManagerParts, NodeStatus};
+pub use start::{ManagerHandle, start, start_on};

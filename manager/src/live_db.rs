@@ -11,7 +11,7 @@ mod sqlite;
 
 use async_trait::async_trait;
 use onair_cluster::registry::{Hold, KeyRecord};
-use onair_cluster::{Event, LiveKeyId, ProducerId, RoomId, SessionId, UnixMs};
+use onair_cluster::{Epoch, Event, LiveKeyId, ProducerId, RoomId, SessionId, UnixMs};
 use thiserror::Error;
 
 pub use rows::{
@@ -107,6 +107,8 @@ pub trait LiveDb: Send + Sync + 'static {
     /// a registry that remembers nothing. Returns how many there were.
     async fn close_lost(&self, now: UnixMs) -> Result<u64, LiveDbError>;
 
+    /// For each shard with sessions on record, its highest epoch and a room that lives there.
+    async fn newest_epochs(&self) -> Result<Vec<(RoomId, Epoch)>, LiveDbError>;
     /// A session by its id.
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, LiveDbError>;
     /// Broadcasts, newest first, after `filter.after`, at most `limit`.

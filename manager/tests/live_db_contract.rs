@@ -47,6 +47,7 @@ macro_rules! all_cases {
                 upkeep::what_is_too_old_is_forgotten_and_nothing_else,
                 history::broadcasts_come_newest_first_page_by_page,
                 history::filters_narrow_the_list,
+                history::the_newest_epoch_of_each_shard_is_known,
             ]
         );
     };

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use onair_cluster::registry::{Hold, KeyRecord};
-use onair_cluster::{Event, LiveKeyId, ProducerId, RoomId, SessionId, UnixMs};
+use onair_cluster::{Epoch, Event, LiveKeyId, ProducerId, RoomId, SessionId, UnixMs};
 use parking_lot::Mutex;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -228,6 +228,10 @@ impl LiveDb for SqliteLiveDb {
         let mut tx = self.begin().await?;
         let done = apply::close_lost(&mut tx, now).await;
         settle(tx, done).await
+    }
+
+    async fn newest_epochs(&self) -> Result<Vec<(RoomId, Epoch)>, LiveDbError> {
+        history::newest_epochs(&mut *self.readers.acquire().await.map_err(failure)?).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, LiveDbError> {

@@ -62,3 +62,13 @@ pub(crate) async fn filters_narrow_the_list(db: &dyn LiveDb) {
     assert_eq!(rooms(both).await, "b");
     assert_eq!(rooms(BroadcastFilter { room: Some(room("nowhere")), ..any() }).await, "");
 }
+
+pub(crate) async fn the_newest_epoch_of_each_shard_is_known(db: &dyn LiveDb) {
+    assert_eq!(db.newest_epochs().await.unwrap(), []);
+    let sessions = [card("a", 5), card("a", 90), card("a", 7), card("b", 8)];
+    let events: Vec<_> = sessions.iter().map(|c| ended(c, None, at(99), EndReason::Unpublished)).collect();
+    db.apply(&events, at(100)).await.unwrap();
+    let mut newest = db.newest_epochs().await.unwrap();
+    newest.sort();
+    assert_eq!(newest, [(room("a"), super::Epoch(90)), (room("b"), super::Epoch(8))]);
+}

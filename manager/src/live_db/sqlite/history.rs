@@ -1,6 +1,9 @@
 //! What is read and never written here: sessions, broadcasts, outbox and quarantine.
 
-use onair_cluster::{Epoch, SessionId};
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt;
+use onair_cluster::{Epoch, RoomId, SessionId, Shard};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
@@ -9,6 +12,22 @@ use super::failure;
 use crate::live_db::{
     BroadcastFilter, BroadcastRow, BroadcastState, LiveDbError, OutboxRow, QuarantineRow, SessionRow,
 };
+
+/// Folded here: a room's shard is a hash that SQL does not know.
+pub(super) async fn newest_epochs(c: &mut SqliteConnection) -> Result<Vec<(RoomId, Epoch)>, LiveDbError> {
+    let sql = "SELECT room_id, max(epoch) AS epoch FROM session GROUP BY room_id";
+    let mut rows = sqlx::query(sql).fetch(c);
+    let mut newest: BTreeMap<Shard, (RoomId, Epoch)> = BTreeMap::new();
+    while let Some(row) = rows.try_next().await.map_err(failure)? {
+        let room: RoomId = text(&row, "room_id")?;
+        let epoch = Epoch(count(&row, "epoch")?);
+        let known = newest.entry(room.shard()).or_insert_with(|| (room.clone(), epoch));
+        if known.1 < epoch {
+            *known = (room, epoch);
+        }
+    }
+    Ok(newest.into_values().collect())
+}
 
 pub(super) async fn session(
     c: &mut SqliteConnection,

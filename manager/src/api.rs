@@ -1,0 +1,96 @@
+//! The HTTP face: the table of its routes, and what holds for all of them.
+//!
+//! Everything under `/v1` needs the admin token as `Authorization: Bearer`. Health, metrics, the key set and the API's own
+//! description need none: they hold no secret, orchestrators and scrapers cannot log in, and the default bind is loopback.
+//! Every error is a problem (RFC 9457); every answer carries `X-Request-Id`.
+
+mod body;
+mod broadcasts;
+mod frame;
+mod health;
+mod live_keys;
+mod openapi;
+mod params;
+mod problem;
+mod producers;
+mod rooms;
+pub(crate) mod server;
+mod sessions;
+mod views;
+
+use std::collections::BTreeMap;
+
+use actix_web::http::Method;
+use actix_web::{HttpResponse, Route, guard, web};
+
+use self::problem::{Code, Problem};
+
+/// One row of the table.
+pub(crate) struct Entry {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    route: Route,
+}
+
+/// All routes. What stands here is served, and nothing else; a test holds the OpenAPI document to it.
+#[rustfmt::skip]
+pub(crate) fn table() -> Vec<Entry> {
+    let row = |method: Method, path, route| Entry { method, path, route };
+    use web::to;
+    vec![
+        row(Method::POST,   "/v1/producers/{producer}/broadcast-url", to(producers::broadcast_url)),
+        row(Method::GET,    "/v1/sessions",                           to(sessions::list)),
+        row(Method::GET,    "/v1/sessions/{session}",                 to(sessions::one)),
+        row(Method::GET,    "/v1/rooms/{room}",                       to(rooms::one)),
+        row(Method::POST,   "/v1/rooms/{room}/end",                   to(rooms::end)),
+        row(Method::PUT,    "/v1/rooms/{room}/hold",                  to(rooms::put_hold)),
+        row(Method::DELETE, "/v1/rooms/{room}/hold",                  to(rooms::lift_hold)),
+        row(Method::GET,    "/v1/broadcasts",                         to(broadcasts::list)),
+        row(Method::GET,    "/v1/live-keys/{live_key}",               to(live_keys::one)),
+        row(Method::DELETE, "/v1/live-keys/{live_key}",               to(live_keys::revoke)),
+        row(Method::GET,    "/livez",                                 to(health::livez)),
+        row(Method::GET,    "/readyz",                                to(health::readyz)),
+        row(Method::GET,    "/metrics",                               to(health::metrics)),
+        row(Method::GET,    "/openapi.json",                          to(openapi::document)),
+        row(Method::GET,    "/.well-known/jwks.json",                 to(health::jwks)),
+    ]
+}
+
+/// Whether a path needs the admin token.
+pub(crate) fn needs_token(path: &str) -> bool {
+    path == "/v1" || path.starts_with("/v1/")
+}
+
+/// Serves the table. A known path with another method answers 405 and says which it takes.
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
+    let mut paths: BTreeMap<&str, Vec<(Method, Route)>> = BTreeMap::new();
+    for Entry { method, path, route } in table() {
+        paths.entry(path).or_default().push((method, route));
+    }
+    for (path, routes) in paths {
+        let mut allowed = Vec::new();
+        let mut resource = web::resource(path);
+        for (method, route) in routes {
+            allowed.push(method.as_str().to_owned());
+            // HEAD is GET without the body, which the encoder leaves out.
+            let route = if method == Method::GET {
+                allowed.push("HEAD".to_owned());
+                route.guard(guard::Any(guard::Get()).or(guard::Head()))
+            } else {
+                route.method(method)
+            };
+            resource = resource.route(route);
+        }
+        let allowed = allowed.join(", ");
+        config.service(resource.default_service(web::to(move || {
+            let problem = Problem::new(Code::MethodNotAllowed, format!("this path takes {allowed}"));
+            std::future::ready(Err::<HttpResponse, _>(problem.allow(&allowed)))
+        })));
+    }
+    config.default_service(web::to(|| {
+        std::future::ready(Err::<HttpResponse, _>(Problem::new(
+            Code::NotFound,
+            "there is nothing at this path",
+        )))
+    }));
+}

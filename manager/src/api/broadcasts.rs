@@ -1,0 +1,66 @@
+//! Broadcasts: the history of what went live, from the Live DB.
+
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpRequest, HttpResponse, web};
+use onair_cluster::UnixMs;
+
+use super::params::{ListParams, Params};
+use super::problem::{Problem, ProblemBody};
+use super::views::{BroadcastList, BroadcastView};
+use crate::core::Core;
+use crate::live_db::{BroadcastFilter, BroadcastRow, BroadcastState, Position};
+
+fn state(name: &str) -> Option<BroadcastState> {
+    match name {
+        "live" => Some(BroadcastState::Live),
+        "ended" => Some(BroadcastState::Ended),
+        _ => None,
+    }
+}
+
+/// `1700000000000.<broadcast_id>`: the list is by start, then id.
+fn position(text: &str) -> Option<Position> {
+    let (started_at, id) = text.split_once('.')?;
+    let is_id = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    // SQL's integers are signed.
+    let started_at = started_at.parse().ok().filter(|ms| i64::try_from(*ms).is_ok())?;
+    is_id.then(|| Position { started_at: UnixMs(started_at), broadcast_id: id.to_owned() })
+}
+
+fn cursor(row: &BroadcastRow) -> String {
+    format!("{}.{}", row.started_at.0, row.broadcast_id)
+}
+
+/// What went live, newest first. One still on air has no end.
+#[utoipa::path(
+    get,
+    path = "/v1/broadcasts",
+    tag = "broadcasts",
+    params(ListParams),
+    responses(
+        (status = 200, description = "A page", body = BroadcastList),
+        (status = 400, description = "Unknown or bad parameter", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Live DB away", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("admin_token" = []))
+)]
+pub(super) async fn list(core: web::Data<Core>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let mut params = Params::of(request.query_string())?;
+    let filter = BroadcastFilter {
+        room: params.take("room")?,
+        producer: params.take("producer")?,
+        node: params.take("node")?,
+        state: params.take_with("state", "live or ended", state)?,
+        after: params.take_with("after", "what the page before gave as next", position)?,
+    };
+    let limit = params.take_limit(&core.config.limits)?;
+    params.finish()?;
+    // One more than asked for tells whether there is a next page.
+    let mut rows = core.ask_db(core.live_db.broadcasts(&filter, limit + 1)).await?;
+    let is_more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| is_more).map(cursor);
+    let items = rows.iter().map(BroadcastView::from).collect();
+    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(BroadcastList { items, next }))
+}

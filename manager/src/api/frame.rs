@@ -1,0 +1,137 @@
+//! The frame around every route: request id, token, one form for all errors, one line and one metric for every request.
+
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, web};
+
+use super::needs_token;
+use super::problem::{Code, Problem};
+use crate::core::Core;
+use crate::metrics::RequestLabels;
+use crate::reports::RequestServed;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A request may bring its own id, if it is no longer than this and fit for a log line.
+const REQUEST_ID_MAX: usize = 64;
+
+/// A request's id, for handlers.
+#[derive(Clone)]
+pub(super) struct RequestId(String);
+
+pub(super) async fn frame(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let began = Instant::now();
+    let core = request.app_data::<web::Data<Core>>().cloned();
+    let Some(core) = core else {
+        return Ok(request.error_response(Problem::new(Code::Internal, "not wired")));
+    };
+    let id = RequestId::of(request.headers());
+    let method = request.method().clone();
+    let peer = request.peer_addr();
+    request.extensions_mut().insert(id.clone());
+
+    let refusal =
+        if needs_token(request.path()) { check_token(&core, request.headers()).err() } else { None };
+    let mut internal = None;
+    let mut response = match refusal {
+        Some(problem) => request.into_response(problem.response(&id.0)),
+        None => {
+            let response = next.call(request).await?.map_into_boxed_body();
+            as_problem(response, &id.0, &mut internal)
+        }
+    };
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    let status = response.status().as_u16();
+    // The pattern, never the path: labels are a closed set.
+    let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
+    let labels = RequestLabels { route, method: method_label(&method), status };
+    let took = began.elapsed();
+    RequestServed { labels, request_id: &id.0, peer, took, internal: internal.as_deref() }
+        .emit(&core.metrics);
+    Ok(response)
+}
+
+impl RequestId {
+    fn of(headers: &HeaderMap) -> Self {
+        let theirs = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
+        let is_fit = |id: &&str| {
+            !id.is_empty()
+                && id.len() <= REQUEST_ID_MAX
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'))
+        };
+        let ours = || format!("{:032x}", rand::random::<u128>());
+        Self(theirs.filter(is_fit).map_or_else(ours, str::to_owned))
+    }
+}
+
+/// RFC 6750 §2.1 and §3: the scheme is matched without regard to case; without a token the challenge names no error.
+fn check_token(core: &Core, headers: &HeaderMap) -> Result<(), Problem> {
+    let realm = &core.config.cluster_name;
+    let refuse = |error: &str, detail| {
+        let challenge = format!("Bearer realm=\"{realm}\"{error}");
+        Err(Problem::new(Code::Unauthenticated, detail).challenge(challenge))
+    };
+    let Some(value) = headers.get(AUTHORIZATION) else {
+        return refuse("", "this path needs the header Authorization: Bearer and the admin token");
+    };
+    let bytes = value.as_bytes();
+    let token = match bytes.split_first_chunk::<7>() {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"Bearer ") => token.trim_ascii(),
+        _ => return refuse("", "the Authorization header must be of the scheme Bearer"),
+    };
+    if core.admin_token.is(token) {
+        return Ok(());
+    }
+    refuse(", error=\"invalid_token\"", "this is not the admin token")
+}
+
+/// Whatever made the error, the client gets a problem.
+fn as_problem(
+    response: ServiceResponse<BoxBody>,
+    id: &str,
+    internal: &mut Option<String>,
+) -> ServiceResponse<BoxBody> {
+    if response.status() < StatusCode::BAD_REQUEST {
+        return response;
+    }
+    let replacement = match response.response().error() {
+        Some(error) => match error.as_error::<Problem>() {
+            Some(problem) => {
+                *internal = problem.internal_text().map(str::to_owned);
+                problem.response(id)
+            }
+            None => {
+                *internal = Some(error.to_string());
+                let code = Code::of_status(response.status());
+                Problem::new(code, "the request could not be read").response(id)
+            }
+        },
+        // Answers that are errors by status only, such as /readyz, say what they have to say.
+        None if response.headers().contains_key(CONTENT_TYPE) => return response,
+        None => {
+            Problem::new(Code::of_status(response.status()), "the request could not be read").response(id)
+        }
+    };
+    let (request, _) = response.into_parts();
+    ServiceResponse::new(request, replacement)
+}
+
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}

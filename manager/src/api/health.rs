@@ -1,0 +1,112 @@
+//! What orchestrators, scrapers and verifiers ask, without a token: alive, ready, metrics, public keys.
+
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::problem::{Code, Problem};
+use crate::core::Core;
+
+/// The process answers.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LiveView {
+    /// `ok`
+    #[schema(value_type = String)]
+    status: &'static str,
+}
+
+/// What the node can do now.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ReadyView {
+    /// `ready` or `not_ready`
+    #[schema(value_type = String)]
+    status: &'static str,
+    cluster: String,
+    node_id: String,
+    /// What the node does: `serving`, `draining`, …
+    state: String,
+    /// What does not work, by name. Readiness does not depend on it: what all nodes share would take all of them out.
+    degraded: Vec<String>,
+}
+
+/// Public keys, as a JSON Web Key Set (RFC 7517).
+#[derive(Serialize, ToSchema)]
+pub(super) struct JwksView {
+    /// OKP keys of curve Ed25519 (RFC 8037), `use` = `sig`.
+    #[schema(value_type = Vec<Object>)]
+    keys: Value,
+}
+
+/// Whether the process answers.
+#[utoipa::path(
+    get,
+    path = "/livez",
+    tag = "health",
+    responses((status = 200, description = "It does", body = LiveView))
+)]
+pub(super) async fn livez() -> HttpResponse {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(LiveView { status: "ok" })
+}
+
+/// Whether publishers may be sent here.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "health",
+    responses(
+        (status = 200, description = "They may", body = ReadyView),
+        (status = 503, description = "This node starts or drains", body = ReadyView),
+    )
+)]
+pub(super) async fn readyz(core: web::Data<Core>) -> HttpResponse {
+    let node = (core.node_status)();
+    let is_ready = node.ready && !core.is_stopping();
+    let mut degraded = node.degraded;
+    if !core.is_live_db_up() {
+        degraded.push("live_db".to_owned());
+    }
+    if core.debts.len() > 0 {
+        degraded.push("records_owed".to_owned());
+    }
+    let view = ReadyView {
+        status: if is_ready { "ready" } else { "not_ready" },
+        cluster: core.config.cluster_name.clone(),
+        node_id: core.config.node_id.to_string(),
+        state: node.state,
+        degraded,
+    };
+    let mut response = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    response.insert_header((CACHE_CONTROL, "no-store")).json(view)
+}
+
+/// Metrics of the whole process, in the OpenMetrics text format.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "health",
+    responses((status = 200, description = "Metrics", body = String, content_type = "application/openmetrics-text"))
+)]
+pub(super) async fn metrics(core: web::Data<Core>) -> Result<HttpResponse, Problem> {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &core.prometheus)
+        .map_err(|_| Problem::new(Code::Internal, "the metrics could not be written"))?;
+    Ok(HttpResponse::Ok()
+        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .body(text))
+}
+
+/// The public keys that live keys of this cluster are verified with.
+#[utoipa::path(
+    get,
+    path = "/.well-known/jwks.json",
+    tag = "health",
+    responses((status = 200, description = "A JSON Web Key Set", body = JwksView))
+)]
+pub(super) async fn jwks(core: web::Data<Core>) -> HttpResponse {
+    let mut set = core.signer.verifier().jwks();
+    let keys = set.get_mut("keys").map(Value::take).unwrap_or_default();
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "public, max-age=300")).json(JwksView { keys })
+}

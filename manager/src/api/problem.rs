@@ -1,0 +1,225 @@
+//! Problem: what a client is told when something does not go (RFC 9457), and what we tell ourselves.
+//!
+//! Two texts: `detail` leaves the house and names what the client can change; `internal` goes into our log only.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::ManagerError;
+use crate::live_db::LiveDbError;
+
+/// What went wrong: a closed set that tools may rely on, as the last part of `type` and as `code`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    BadRequest,
+    BadParameter,
+    BadBody,
+    Unauthenticated,
+    NotFound,
+    RoomUnknown,
+    SessionUnknown,
+    SessionEnded,
+    LiveKeyUnknown,
+    NotHeld,
+    MethodNotAllowed,
+    RequestTimeout,
+    NotOnAir,
+    BodyTooLarge,
+    Internal,
+    LiveDbAway,
+    RegistryAway,
+    Overloaded,
+}
+
+impl Code {
+    /// Status, name, title.
+    const fn row(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::BadRequest => (400, "bad_request", "The request cannot be read"),
+            Self::BadParameter => (400, "bad_parameter", "A parameter is unknown or has a bad value"),
+            Self::BadBody => (400, "bad_body", "The body is not what this route takes"),
+            Self::Unauthenticated => (401, "unauthenticated", "No valid token"),
+            Self::NotFound => (404, "not_found", "Not found"),
+            Self::RoomUnknown => (404, "room_unknown", "No such room"),
+            Self::SessionUnknown => (404, "session_unknown", "No such session"),
+            Self::SessionEnded => (404, "session_ended", "The session has ended"),
+            Self::LiveKeyUnknown => (404, "live_key_unknown", "No such live key"),
+            Self::NotHeld => (404, "not_held", "The room is not held"),
+            Self::MethodNotAllowed => (405, "method_not_allowed", "The path does not take this method"),
+            Self::RequestTimeout => (408, "request_timeout", "The request took too long to arrive"),
+            Self::NotOnAir => (409, "not_on_air", "Nobody is live in this room"),
+            Self::BodyTooLarge => (413, "body_too_large", "The body is too large"),
+            Self::Internal => (500, "internal", "Our fault"),
+            Self::LiveDbAway => (503, "live_db_away", "The Live DB does not answer"),
+            Self::RegistryAway => (503, "registry_away", "The registry does not answer"),
+            Self::Overloaded => (503, "overloaded", "Too much waits to be recorded"),
+        }
+    }
+
+    /// What fits a status that the framework made.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            404 => Self::NotFound,
+            405 => Self::MethodNotAllowed,
+            408 => Self::RequestTimeout,
+            413 => Self::BodyTooLarge,
+            400..500 => Self::BadRequest,
+            _ => Self::Internal,
+        }
+    }
+}
+
+/// A refusal or a failure.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    code: Code,
+    detail: String,
+    internal: Option<String>,
+    more: Map<String, Value>,
+    allow: Option<String>,
+    challenge: Option<String>,
+}
+
+/// A problem as it is sent. Routes may add members that belong to their code.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProblemBody {
+    /// `urn:onair:problem:` and the code.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The same for every problem of this type.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// Stable name of what went wrong.
+    #[schema(example = "bad_parameter")]
+    code: String,
+    /// What is wrong with this request.
+    detail: String,
+    /// As in the header `X-Request-Id`.
+    request_id: String,
+    #[serde(flatten)]
+    #[schema(ignore)]
+    more: Map<String, Value>,
+}
+
+impl Problem {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        let (detail, more) = (detail.into(), Map::new());
+        Self { code, detail, internal: None, more, allow: None, challenge: None }
+    }
+
+    /// A parameter that is unknown or has a bad value.
+    pub(crate) fn parameter(name: &str, why: impl fmt::Display) -> Self {
+        Self::new(Code::BadParameter, format!("{name}: {why}")).with("parameter", name)
+    }
+
+    /// Adds a member.
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
+    }
+
+    pub(crate) fn allow(mut self, methods: &str) -> Self {
+        self.allow = Some(methods.to_owned());
+        self
+    }
+
+    pub(crate) fn challenge(mut self, challenge: String) -> Self {
+        self.challenge = Some(challenge);
+        self
+    }
+
+    fn internal(mut self, e: impl fmt::Display) -> Self {
+        self.internal = Some(e.to_string());
+        self
+    }
+
+    pub(crate) fn internal_text(&self) -> Option<&str> {
+        self.internal.as_deref()
+    }
+
+    /// The answer to the request of this id.
+    pub(crate) fn response(&self, request_id: &str) -> HttpResponse {
+        let (status, name, title) = self.code.row();
+        let body = ProblemBody {
+            kind: format!("urn:onair:problem:{name}"),
+            title: title.to_owned(),
+            status,
+            code: name.to_owned(),
+            detail: self.detail.clone(),
+            request_id: request_id.to_owned(),
+            more: self.more.clone(),
+        };
+        let mut response = HttpResponse::build(self.status_code());
+        response.content_type("application/problem+json").insert_header((CACHE_CONTROL, "no-store"));
+        if let Some(methods) = &self.allow {
+            response.insert_header((ALLOW, methods.as_str()));
+        }
+        if let Some(challenge) = &self.challenge {
+            response.insert_header((WWW_AUTHENTICATE, challenge.as_str()));
+        }
+        if status == 503 {
+            response.insert_header((RETRY_AFTER, "2"));
+        }
+        // What remains of the request is not read any more.
+        if matches!(self.code, Code::RequestTimeout | Code::BodyTooLarge) {
+            response.insert_header((CONNECTION, "close"));
+        }
+        response.body(serde_json::to_vec(&body).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.row().1, self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.code.row().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Replaced by the frame around all routes, which knows the request's id.
+    fn error_response(&self) -> HttpResponse {
+        self.response("")
+    }
+}
+
+impl From<LiveDbError> for Problem {
+    fn from(e: LiveDbError) -> Self {
+        match e {
+            LiveDbError::Away(_) => Self::new(
+                Code::LiveDbAway,
+                "history and new addresses must wait; the live view, ends and revocations work",
+            )
+            .internal(e),
+            _ => Self::new(Code::Internal, "the Live DB did not take or give what it should").internal(e),
+        }
+    }
+}
+
+impl From<ManagerError> for Problem {
+    fn from(e: ManagerError) -> Self {
+        match e {
+            ManagerError::LiveDb(e) => e.into(),
+            ManagerError::Registry(_) => Self::new(Code::RegistryAway, "try again in a moment").internal(e),
+            ManagerError::TooMuchOwed => {
+                Self::new(Code::Overloaded, "too many changes wait for the Live DB to come back").internal(e)
+            }
+            _ => Self::new(Code::Internal, "the request could not be carried out").internal(e),
+        }
+    }
+}
+
+impl From<onair_cluster::RegistryError> for Problem {
+    fn from(e: onair_cluster::RegistryError) -> Self {
+        ManagerError::Registry(e).into()
+    }
+}

@@ -1,0 +1,170 @@
+//! Sessions: who publishes now. Read from the leases, so it is true also while the Live DB is away.
+
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpRequest, HttpResponse, web};
+use onair_cluster::registry::LeaseView;
+use onair_cluster::{NodeId, ProducerId, RoomId, SessionId, Shard, UnixMs};
+
+use super::params::{self, ListParams, Params};
+use super::problem::{Code, Problem, ProblemBody};
+use super::views::{SessionList, SessionState, SessionView};
+use crate::core::Core;
+use crate::duties::{LEASES_PAGE, all_leases};
+use crate::live_db::SessionRow;
+
+/// Leases that one request looks at. A filter that matches little may return a short page, even an empty one, with `next`.
+const SCAN_MAX: usize = 20_000;
+
+struct Filter {
+    room: Option<RoomId>,
+    producer: Option<ProducerId>,
+    node: Option<NodeId>,
+    state: Option<SessionState>,
+    limit: usize,
+    /// Shard and room of the last one seen.
+    after: Option<(Shard, RoomId)>,
+}
+
+impl Filter {
+    fn of(core: &Core, query: &str) -> Result<Self, Problem> {
+        let mut params = Params::of(query)?;
+        let filter = Self {
+            room: params.take("room")?,
+            producer: params.take("producer")?,
+            node: params.take("node")?,
+            state: params.take_with("state", "granted or live", SessionState::parse)?,
+            limit: params.take_limit(&core.config.limits)?,
+            after: params.take_with("after", "what the page before gave as next", place)?,
+        };
+        params.finish()?;
+        Ok(filter)
+    }
+
+    fn matches(&self, lease: &LeaseView) -> bool {
+        self.room.as_ref().is_none_or(|room| *room == lease.card.room_id)
+            && self.producer.as_ref().is_none_or(|producer| *producer == lease.card.producer_id)
+            && self.node.as_ref().is_none_or(|node| *node == lease.card.node_id)
+            && self.state.is_none_or(|state| state == SessionState::of(lease))
+    }
+}
+
+/// `34.room-42`: the order of the list is by shard, then room. Neither ever changes, so a session that is live throughout a
+/// walk is met once.
+fn place(text: &str) -> Option<(Shard, RoomId)> {
+    let (shard, room) = text.split_once('.')?;
+    let room: RoomId = room.parse().ok()?;
+    (shard == room.shard().to_string()).then(|| (room.shard(), room))
+}
+
+fn cursor(lease: &LeaseView) -> String {
+    format!("{}.{}", lease.card.room_id.shard(), lease.card.room_id)
+}
+
+/// Publishers on this cluster now, by shard and room.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions",
+    tag = "sessions",
+    params(ListParams),
+    responses(
+        (status = 200, description = "A page", body = SessionList),
+        (status = 400, description = "Unknown or bad parameter", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Registry away", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("admin_token" = []))
+)]
+pub(super) async fn list(core: web::Data<Core>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let filter = Filter::of(&core, request.query_string())?;
+    let (leases, next) = if let Some(room) = &filter.room {
+        let is_ahead = filter.after.as_ref().is_none_or(|after| *after < (room.shard(), room.clone()));
+        let lease = core.note_registry(core.registry.lease(room).await)?;
+        (lease.into_iter().filter(|lease| is_ahead && filter.matches(lease)).collect(), None)
+    } else {
+        walk(&core, &filter).await?
+    };
+    let now = UnixMs::now();
+    let items = leases.iter().map(|lease| SessionView::of(lease, now)).collect();
+    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(SessionList { items, next }))
+}
+
+/// Matching leases after `filter.after`, and where the next page begins, if there is one.
+async fn walk(core: &Core, filter: &Filter) -> Result<(Vec<LeaseView>, Option<String>), Problem> {
+    let mut found: Vec<LeaseView> = Vec::new();
+    let mut seen = 0;
+    let first = filter.after.as_ref().map_or(0, |(shard, _)| shard.index());
+    for shard in Shard::all().skip(first) {
+        let mut after = filter.after.as_ref().filter(|(s, _)| *s == shard).map(|(_, room)| room.clone());
+        loop {
+            let page = core.note_registry(core.registry.leases(shard, after.as_ref(), LEASES_PAGE).await)?;
+            let is_last = page.len() < LEASES_PAGE;
+            after = page.last().map(|lease| lease.card.room_id.clone());
+            for lease in page {
+                seen += 1;
+                let is_match = filter.matches(&lease);
+                // One more than asked for: now it is known that there is a next page.
+                if is_match && found.len() == filter.limit {
+                    let next = found.last().map(cursor);
+                    return Ok((found, next));
+                }
+                let place = (seen >= SCAN_MAX).then(|| cursor(&lease));
+                if is_match {
+                    found.push(lease);
+                }
+                if place.is_some() {
+                    return Ok((found, place));
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+    }
+    Ok((found, None))
+}
+
+/// One publisher, as long as it is there. Of one that has ended, the problem tells when and why.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{session}",
+    tag = "sessions",
+    params(("session" = String, Path, description = "32 hexadecimal digits")),
+    responses(
+        (status = 200, description = "The session", body = SessionView),
+        (status = 400, description = "Not a session id", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`session_unknown`, or `session_ended` with `room_id`, `ended_at`, `end_reason` and, if it went live, `broadcasts`: where to read on", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Registry away", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("admin_token" = []))
+)]
+pub(super) async fn one(core: web::Data<Core>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let id: SessionId = params::path("session", &id)?;
+    // The Live DB knows which room to look into; without it, every lease is looked at.
+    let row = core.ask_db(core.live_db.session(&id)).await.ok().flatten();
+    if let Some(SessionRow { card, facts, end: Some(end) }) = &row {
+        let mut problem =
+            Problem::new(Code::SessionEnded, "this session is over; sessions are what is live now")
+                .with("room_id", card.room_id.as_str())
+                .with("ended_at", end.ended_at.to_rfc3339())
+                .with("end_reason", end.reason.as_str());
+        if facts.live_at.is_some() {
+            problem = problem.with("broadcasts", format!("/v1/broadcasts?room={}", card.room_id));
+        }
+        return Err(problem);
+    }
+    let lease = match &row {
+        Some(row) => core.note_registry(core.registry.lease(&row.card.room_id).await)?,
+        None => all_leases(&core).await?.into_iter().find(|lease| lease.card.session_id == id),
+    };
+    match lease.filter(|lease| lease.card.session_id == id) {
+        Some(lease) => {
+            let view = SessionView::of(&lease, UnixMs::now());
+            Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(view))
+        }
+        None => Err(Problem::new(
+            Code::SessionUnknown,
+            "no such session is live; what was live is in /v1/broadcasts",
+        )),
+    }
+}

@@ -1,0 +1,114 @@
+//! What every part of the Manager shares. Lives outside the actor, so that nothing here is lost when the actor is rebuilt.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use onair_cluster::Registry;
+use onair_cluster::live_key::LiveKeySigner;
+use tokio::sync::watch;
+
+use crate::debts::Debts;
+use crate::ends::Asks;
+use crate::live_db::{LiveDb, LiveDbError};
+use crate::parts::{AdminToken, ManagerParts, NodeStatus};
+use crate::reports::{LiveDbAway, LiveDbBack, RegistryAway};
+use crate::{ManagerConfig, ManagerMetrics};
+
+/// The shared wiring and state of one Manager.
+pub(crate) struct Core {
+    pub(crate) config: ManagerConfig,
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) live_db: Arc<dyn LiveDb>,
+    pub(crate) signer: LiveKeySigner,
+    pub(crate) admin_token: AdminToken,
+    pub(crate) metrics: ManagerMetrics,
+    pub(crate) prometheus: Arc<prometheus_client::registry::Registry>,
+    pub(crate) node_status: Arc<dyn Fn() -> NodeStatus + Send + Sync>,
+    /// Sessions told to end that have not ended.
+    pub(crate) asks: Asks,
+    /// Changes in force that are not recorded everywhere yet.
+    pub(crate) debts: Debts,
+    /// Batches stored since the start; whoever waits for progress watches it.
+    pub(crate) stored: watch::Sender<u64>,
+    live_db_up: AtomicBool,
+    stopping: AtomicBool,
+    #[cfg(test)]
+    pub(crate) seam: crate::tests::Seam,
+}
+
+impl Core {
+    pub(crate) fn new(config: ManagerConfig, parts: ManagerParts, live_db: Arc<dyn LiveDb>) -> Self {
+        Self {
+            config,
+            registry: parts.registry,
+            live_db,
+            signer: parts.signer,
+            admin_token: parts.admin_token,
+            metrics: parts.metrics,
+            prometheus: parts.prometheus,
+            node_status: parts.node_status,
+            asks: Asks::default(),
+            debts: Debts::default(),
+            stored: watch::channel(0).0,
+            live_db_up: AtomicBool::new(true),
+            stopping: AtomicBool::new(false),
+            #[cfg(test)]
+            seam: crate::tests::Seam::default(),
+        }
+    }
+
+    /// Waits for a call of the Live DB, but not for ever, and notes whether it answers.
+    pub(crate) async fn ask_db<T>(
+        &self,
+        call: impl Future<Output = Result<T, LiveDbError>>,
+    ) -> Result<T, LiveDbError> {
+        let patience = self.config.limits.live_db_timeout;
+        let answer = tokio::time::timeout(patience, call).await;
+        let answer = answer.unwrap_or_else(|_| Err(LiveDbError::Away(format!("no answer in {patience:?}"))));
+        self.note_db(&answer);
+        answer
+    }
+
+    /// Notes whether the Live DB answered; told when it changes, not at every call.
+    pub(crate) fn note_db<T>(&self, answer: &Result<T, LiveDbError>) {
+        match answer {
+            Err(e @ LiveDbError::Away(_)) => {
+                let was_up = self.live_db_up.swap(false, Ordering::Relaxed);
+                LiveDbAway { error: e, is_news: was_up }.emit(&self.metrics);
+            }
+            _ if !self.live_db_up.swap(true, Ordering::Relaxed) => LiveDbBack.emit(&self.metrics),
+            _ => {}
+        }
+    }
+
+    /// Counts a call that the registry did not answer.
+    pub(crate) fn note_registry<T>(
+        &self,
+        answer: Result<T, onair_cluster::RegistryError>,
+    ) -> Result<T, onair_cluster::RegistryError> {
+        if let Err(error) = &answer {
+            RegistryAway { error }.emit(&self.metrics);
+        }
+        answer
+    }
+
+    pub(crate) fn is_live_db_up(&self) -> bool {
+        self.live_db_up.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn begin_stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A wait before the `attempt`th retry: doubling from 50 ms to 2 s, each between half and all of it, so that many who
+/// wait for the same thing do not come back together.
+pub(crate) fn backoff(attempt: u32) -> Duration {
+    let full = 50_u64.saturating_mul(1 << attempt.min(6)).min(2_000);
+    Duration::from_millis(rand::random_range(full / 2..=full))
+}

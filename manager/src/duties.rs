@@ -1,0 +1,104 @@
+//! What must be done again and again, whoever asks: ends that nobody reports, orders that were lost, records that are owed,
+//! last media times, and forgetting. Children of the Manager actor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use onair_cluster::registry::LeaseView;
+use onair_cluster::{Shard, UnixMs};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::core::Core;
+use crate::live_db::MediaNote;
+use crate::reports::RowsPurged;
+use crate::{debts, ends};
+
+const TICK: Duration = Duration::from_secs(1);
+/// Ticks between two notes of media times: a kill makes `ended_at` at most this much too early.
+const NOTE_EVERY: u64 = 5;
+/// Ticks between two rounds of forgetting, the first after a minute.
+const PURGE_EVERY: u64 = 3_600;
+const PURGE_AT: u64 = 60;
+/// Rows of each kind that one transaction forgets; more rounds follow.
+const PURGE_ROWS: usize = 1_000;
+/// Leases that one call of the registry returns.
+pub(crate) const LEASES_PAGE: usize = 256;
+/// Leases that one call ends.
+const REAP_MAX: usize = 256;
+
+/// Every second: ends leases that nobody renews, and asks again for ends that were asked for.
+pub(crate) async fn watch_leases(core: Arc<Core>) {
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        for shard in Shard::all() {
+            if core.note_registry(core.registry.reap(shard, REAP_MAX).await).is_err() {
+                break;
+            }
+        }
+        ends::ask_again(&core).await;
+    }
+}
+
+/// Every second: pays what the Live DB or the registry is owed. Every few: notes media times. Every hour: forgets.
+pub(crate) async fn keep_records(core: Arc<Core>) {
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut count: u64 = 0;
+    loop {
+        tick.tick().await;
+        count += 1;
+        debts::pay(&core).await;
+        if count.is_multiple_of(NOTE_EVERY) {
+            note_media(&core).await;
+        }
+        if count % PURGE_EVERY == PURGE_AT {
+            purge(&core).await;
+        }
+    }
+}
+
+/// All leases, shard by shard. Stops at the first call that is not answered.
+pub(crate) async fn all_leases(core: &Core) -> Result<Vec<LeaseView>, onair_cluster::RegistryError> {
+    let mut all = Vec::new();
+    for shard in Shard::all() {
+        let mut after = None;
+        loop {
+            let page = core.note_registry(core.registry.leases(shard, after.as_ref(), LEASES_PAGE).await)?;
+            let is_last = page.len() < LEASES_PAGE;
+            after = page.last().map(|lease| lease.card.room_id.clone());
+            all.extend(page);
+            if is_last {
+                break;
+            }
+        }
+    }
+    Ok(all)
+}
+
+async fn note_media(core: &Core) {
+    let Ok(leases) = all_leases(core).await else { return };
+    let note = |lease: &LeaseView| {
+        let last_media_at = lease.facts.last_media_at?;
+        Some(MediaNote { session_id: lease.card.session_id, last_media_at })
+    };
+    let notes: Vec<_> = leases.iter().filter_map(note).collect();
+    if !notes.is_empty() {
+        // Unanswered: noted as such; the next round brings newer times anyway.
+        let _ = core.ask_db(core.live_db.note_media(&notes)).await;
+    }
+}
+
+async fn purge(core: &Core) {
+    loop {
+        let call = core.live_db.purge(&core.config.retention, UnixMs::now(), PURGE_ROWS);
+        let Ok(purged) = core.ask_db(call).await else { return };
+        if purged.total() == 0 {
+            return;
+        }
+        RowsPurged { purged }.emit();
+        // Between two rounds, others may have the writer.
+        tokio::time::sleep(TICK).await;
+    }
+}

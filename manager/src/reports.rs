@@ -1,0 +1,282 @@
+//! One struct per happening: each emits its log line and moves its metric, so that the two cannot disagree.
+
+use std::time::Duration;
+
+use onair_cluster::registry::Hold;
+use onair_cluster::{Event, LiveKeyId, ProducerId, RegistryError, RoomId, SessionId, UnixMs};
+use tracing::{debug, error, info, warn};
+
+use crate::live_db::{LiveDbError, Outcome, Purged};
+use crate::metrics::{EventLabels, Fate, KindLabel, ManagerMetrics, RequestLabels};
+
+/// A batch of events is in the Live DB.
+pub(crate) struct BatchStored<'a> {
+    pub(crate) events: &'a [Event],
+    pub(crate) outcomes: &'a [Outcome],
+    pub(crate) took: Duration,
+    pub(crate) now: UnixMs,
+}
+
+impl BatchStored<'_> {
+    pub(crate) fn emit(&self, metrics: &ManagerMetrics) {
+        metrics.apply_time.observe(self.took.as_secs_f64());
+        for (event, outcome) in self.events.iter().zip(self.outcomes) {
+            metrics.event_lag.observe(Duration::from_millis(self.now.since(event.at)).as_secs_f64());
+            let fate = match outcome {
+                Outcome::Applied => Fate::Applied,
+                Outcome::Repeat => Fate::Repeat,
+                Outcome::Fenced => Fate::Fenced,
+                Outcome::Quarantined(_) => Fate::Quarantined,
+            };
+            metrics.events.get_or_create(&EventLabels { kind: KindLabel::from(&event.kind), fate }).inc();
+            match outcome {
+                Outcome::Applied | Outcome::Repeat => {}
+                Outcome::Fenced => {
+                    warn!(event = event.id(), room = %event.session.room_id, epoch = %event.session.epoch,
+                        "an event came after a newer session of its room had begun; not stored");
+                }
+                Outcome::Quarantined(why) => {
+                    metrics.quarantined.inc();
+                    error!(event = event.id(), shard = %event.shard, n = event.n, why,
+                        "the Live DB refuses an event; it is in quarantine");
+                }
+            }
+        }
+        debug!(events = self.events.len(), took_us = self.took.as_micros(), "lifecycle events stored");
+    }
+}
+
+/// The Live DB did not answer.
+pub(crate) struct LiveDbAway<'a> {
+    pub(crate) error: &'a LiveDbError,
+    /// It answered before.
+    pub(crate) is_news: bool,
+}
+
+impl LiveDbAway<'_> {
+    pub(crate) fn emit(&self, metrics: &ManagerMetrics) {
+        metrics.live_db_failures.inc();
+        metrics.live_db_up.set(0);
+        if self.is_news {
+            error!(error = %self.error, "the Live DB does not answer; broadcasts go on, history must wait");
+        }
+    }
+}
+
+/// It answers again.
+pub(crate) struct LiveDbBack;
+
+impl LiveDbBack {
+    pub(crate) fn emit(&self, metrics: &ManagerMetrics) {
+        metrics.live_db_up.set(1);
+        info!("the Live DB answers again");
+    }
+}
+
+/// The registry did not answer.
+pub(crate) struct RegistryAway<'a> {
+    pub(crate) error: &'a RegistryError,
+}
+
+impl RegistryAway<'_> {
+    pub(crate) fn emit(&self, metrics: &ManagerMetrics) {
+        metrics.registry_failures.inc();
+        warn!(error = %self.error, "a call to the registry failed");
+    }
+}
+
+/// The Manager actor fell.
+pub(crate) struct ActorFell {
+    /// How often within the window of the budget, this time included.
+    pub(crate) falls: usize,
+}
+
+impl ActorFell {
+    pub(crate) fn emit(&self, metrics: &ManagerMetrics) {
+        metrics.actor_restarts.inc();
+        error!(
+            falls = self.falls,
+            "the Manager actor panicked; it is rebuilt, and reads again what it had not stored"
+        );
+    }
+}
+
+/// It fell too often.
+pub(crate) struct IslandGivesUp {
+    pub(crate) falls: usize,
+}
+
+impl IslandGivesUp {
+    pub(crate) fn emit(&self) {
+        error!(falls = self.falls, "the Manager actor panics again and again; the Manager ends");
+    }
+}
+
+/// The Manager is up.
+pub(crate) struct Started {
+    pub(crate) http: std::net::SocketAddr,
+    pub(crate) closed_lost: u64,
+    pub(crate) keys: usize,
+    pub(crate) holds: usize,
+}
+
+impl Started {
+    pub(crate) fn emit(&self, metrics: &ManagerMetrics) {
+        metrics.closed_lost.inc_by(self.closed_lost);
+        if self.closed_lost > 0 {
+            warn!(sessions = self.closed_lost, "sessions left open by a kill are closed as lost");
+        }
+        info!(http = %self.http, keys = self.keys, holds = self.holds, "the Manager is up");
+    }
+}
+
+/// A broadcast address was handed out.
+pub(crate) struct AddressIssued<'a> {
+    pub(crate) producer: &'a ProducerId,
+    pub(crate) room: &'a RoomId,
+    pub(crate) live_key_id: &'a LiveKeyId,
+    pub(crate) expires_at: UnixMs,
+    pub(crate) retired: &'a [LiveKeyId],
+}
+
+impl AddressIssued<'_> {
+    pub(crate) fn emit(&self, metrics: &ManagerMetrics) {
+        metrics.addresses.inc();
+        metrics.keys_retired.inc_by(self.retired.len() as u64);
+        info!(producer = %self.producer, room = %self.room, live_key_id = %self.live_key_id,
+            expires_at = %self.expires_at, "broadcast address issued");
+        for retired in self.retired {
+            info!(room = %self.room, live_key_id = %retired, "live key retired to make room for a new one");
+        }
+    }
+}
+
+/// A key was revoked through the API.
+pub(crate) struct KeyRevoked<'a> {
+    pub(crate) live_key_id: &'a LiveKeyId,
+    /// Both Live DB and registry know.
+    pub(crate) is_recorded: bool,
+}
+
+impl KeyRevoked<'_> {
+    pub(crate) fn emit(&self, metrics: &ManagerMetrics) {
+        metrics.keys_revoked.inc();
+        info!(live_key_id = %self.live_key_id, recorded = self.is_recorded, "live key revoked");
+    }
+}
+
+/// Somebody wants a room to end.
+pub(crate) struct EndAsked<'a> {
+    pub(crate) room: &'a RoomId,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) note: &'a str,
+    pub(crate) outstanding: usize,
+}
+
+impl EndAsked<'_> {
+    pub(crate) fn emit(&self, metrics: &ManagerMetrics) {
+        metrics.ends_outstanding.set(i64::try_from(self.outstanding).unwrap_or(i64::MAX));
+        if let Some(session) = self.session {
+            metrics.ends_asked.inc();
+            info!(room = %self.room, session_id = %session, note = self.note, "session told to end");
+        } else {
+            info!(room = %self.room, note = self.note, "asked to end a room where nobody is live");
+        }
+    }
+}
+
+/// Looked whether sessions told to end have ended.
+pub(crate) struct EndsSeen {
+    pub(crate) ended: usize,
+    pub(crate) outstanding: usize,
+}
+
+impl EndsSeen {
+    pub(crate) fn emit(&self, metrics: &ManagerMetrics) {
+        metrics.ends_outstanding.set(i64::try_from(self.outstanding).unwrap_or(i64::MAX));
+        debug!(ended = self.ended, outstanding = self.outstanding, "sessions told to end");
+    }
+}
+
+/// A session does not end although it was told to.
+pub(crate) struct EndOverdue<'a> {
+    pub(crate) room: &'a RoomId,
+    pub(crate) session: SessionId,
+    pub(crate) since: UnixMs,
+}
+
+impl EndOverdue<'_> {
+    pub(crate) fn emit(&self) {
+        warn!(room = %self.room, session_id = %self.session, asked_at = %self.since,
+            "a session told to end is still there");
+    }
+}
+
+/// A room is held, or free again.
+pub(crate) struct HoldChanged<'a> {
+    pub(crate) room: &'a RoomId,
+    pub(crate) hold: Option<&'a Hold>,
+    /// The Live DB knows.
+    pub(crate) is_recorded: bool,
+}
+
+impl HoldChanged<'_> {
+    pub(crate) fn emit(&self) {
+        match self.hold {
+            Some(hold) => info!(room = %self.room, until = %hold.until, reason = hold.reason,
+                recorded = self.is_recorded, "room held"),
+            None => info!(room = %self.room, recorded = self.is_recorded, "hold lifted"),
+        }
+    }
+}
+
+/// How many changes wait to be recorded.
+pub(crate) struct RowsOwed {
+    pub(crate) rows: usize,
+}
+
+impl RowsOwed {
+    pub(crate) fn emit(&self, metrics: &ManagerMetrics) {
+        metrics.rows_owed.set(i64::try_from(self.rows).unwrap_or(i64::MAX));
+    }
+}
+
+/// Old rows were forgotten.
+pub(crate) struct RowsPurged {
+    pub(crate) purged: Purged,
+}
+
+impl RowsPurged {
+    pub(crate) fn emit(&self) {
+        let Purged { sessions, broadcasts, outbox, keys, holds } = self.purged;
+        info!(sessions, broadcasts, outbox, keys, holds, "old rows forgotten");
+    }
+}
+
+/// A request was answered.
+pub(crate) struct RequestServed<'a> {
+    pub(crate) labels: RequestLabels,
+    pub(crate) request_id: &'a str,
+    pub(crate) peer: Option<std::net::SocketAddr>,
+    pub(crate) took: Duration,
+    /// For us, never for the client.
+    pub(crate) internal: Option<&'a str>,
+}
+
+impl RequestServed<'_> {
+    pub(crate) fn emit(self, metrics: &ManagerMetrics) {
+        let RequestLabels { route, method, status } = &self.labels;
+        let (request_id, took_us, peer) = (self.request_id, self.took.as_micros(), self.peer);
+        let internal = self.internal.unwrap_or_default();
+        metrics.request_time.observe(self.took.as_secs_f64());
+        if *status == 401 {
+            metrics.refused_tokens.inc();
+        }
+        match status {
+            500.. => error!(route, method, status, request_id, took_us, ?peer, internal, "request failed"),
+            400.. => info!(route, method, status, request_id, took_us, ?peer, internal, "request refused"),
+            _ => debug!(route, method, status, request_id, took_us, ?peer, "request answered"),
+        }
+        metrics.requests.get_or_create(&self.labels).inc();
+    }
+}

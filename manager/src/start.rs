@@ -1,0 +1,224 @@
+//! From settings to a running Manager, and the handle by which the rest of the process reaches it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onair_cluster::{Epoch, ProducerId, RoomId, Shard, UnixMs};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, timeout_at};
+
+use crate::address::{self, AddressWish};
+use crate::core::Core;
+use crate::island;
+use crate::live_db::{LiveDb, SqliteLiveDb};
+use crate::reports::Started;
+use crate::{BroadcastAddress, ManagerConfig, ManagerError, ManagerParts};
+
+/// Starts a Manager on the SQLite Live DB in `config.data_dir`. When this returns, the Live DB is migrated, sessions left
+/// open by a kill are closed as `lost`, the registry knows all keys and holds, and HTTP answers.
+///
+/// For a registry that lives and dies with this process: sessions that the Live DB has open are over by then.
+///
+/// # Errors
+/// Whatever keeps it from that, named in [`ManagerError`]. Nothing is left running then.
+pub async fn start(config: ManagerConfig, parts: ManagerParts) -> Result<ManagerHandle, ManagerError> {
+    check_media_domain(&config.media_domain)?;
+    let live_db = SqliteLiveDb::open(&config.data_dir).await?;
+    start_on(config, parts, Arc::new(live_db)).await
+}
+
+/// [`start`] on a Live DB that is open already. It is closed with the Manager, or when it does not start.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_on(
+    config: ManagerConfig,
+    parts: ManagerParts,
+    live_db: Arc<dyn LiveDb>,
+) -> Result<ManagerHandle, ManagerError> {
+    check_media_domain(&config.media_domain)?;
+    let core = Arc::new(Core::new(config, parts, live_db));
+    let started = async {
+        let (closed_lost, keys, holds) = prepare(&core).await?;
+        let shore = island::spawn(Arc::clone(&core)).await?;
+        Started { http: shore.http, closed_lost, keys, holds }.emit(&core.metrics);
+        Ok(shore)
+    };
+    match started.await {
+        Ok(island::Shore { http, stop, ended }) => Ok(ManagerHandle { core, http, stop, ended }),
+        Err(e) => {
+            core.live_db.close().await;
+            Err(e)
+        }
+    }
+}
+
+/// `host` or `host:port`; an IPv6 address stands in brackets.
+fn check_media_domain(domain: &str) -> Result<(), ManagerError> {
+    let wrong = || ManagerError::MediaDomain(domain.to_owned());
+    let (host, port) = match domain.rsplit_once(':') {
+        Some((host, port)) if !domain.ends_with(']') => (host, Some(port)),
+        _ => (domain, None),
+    };
+    if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
+        return Err(wrong());
+    }
+    let is_v6 = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
+    let is_name = !host.is_empty()
+        && host.len() <= 253
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    if is_v6 || is_name { Ok(()) } else { Err(wrong()) }
+}
+
+/// Rows of one page while keys and holds are read back.
+const PAGE: usize = 1_000;
+
+/// Closes what a kill left open, and gives the registry back its keys and holds. Returns how many of each.
+async fn prepare(core: &Core) -> Result<(u64, usize, usize), ManagerError> {
+    let now = UnixMs::now();
+    let closed_lost = core.live_db.close_lost(now).await?;
+    let mut keys = 0;
+    let mut after = None;
+    loop {
+        let page = core.live_db.keys(after.as_ref(), PAGE, now).await?;
+        for record in &page {
+            core.registry.put_key(record).await?;
+        }
+        keys += page.len();
+        let Some(last) = page.last().filter(|_| page.len() == PAGE) else { break };
+        after = Some(last.live_key_id.clone());
+    }
+    let mut holds = 0;
+    let mut after = None;
+    loop {
+        let page = core.live_db.holds(after.as_ref(), PAGE, now).await?;
+        for row in &page {
+            core.registry.put_hold(&row.room_id, &row.hold).await?;
+        }
+        holds += page.len();
+        let Some(last) = page.last().filter(|_| page.len() == PAGE) else { break };
+        after = Some(last.room_id.clone());
+    }
+    Ok((closed_lost, keys, holds))
+}
+
+/// A running Manager. Dropping it stops it without waiting; [`ManagerHandle::stop`] is the orderly way.
+pub struct ManagerHandle {
+    core: Arc<Core>,
+    http: SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: watch::Receiver<bool>,
+}
+
+impl std::fmt::Debug for ManagerHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ManagerHandle").field("http", &self.http).finish_non_exhaustive()
+    }
+}
+
+impl ManagerHandle {
+    /// Where HTTP answers.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// A broadcast address for `producer`, made as the HTTP face makes them.
+    ///
+    /// # Errors
+    /// When the Live DB or the registry does not answer.
+    pub async fn broadcast_url(&self, producer: &ProducerId) -> Result<BroadcastAddress, ManagerError> {
+        address::issue(&self.core, producer, &AddressWish::default()).await
+    }
+
+    /// The highest epoch on record of each shard, with a room that lives there. For a registry that remembers none, so
+    /// that epochs rise also when the clock was set back between two starts.
+    ///
+    /// # Errors
+    /// When the Live DB does not answer.
+    pub async fn newest_epochs(&self) -> Result<Vec<(RoomId, Epoch)>, ManagerError> {
+        Ok(self.core.live_db.newest_epochs().await?)
+    }
+
+    /// Stores what the registry still tells, for at most `patience`, then stops HTTP and the System, and closes the Live DB.
+    /// Returns how many events are left unread: 0 unless patience ran out. Call it when no session can start any more.
+    pub async fn stop(self, patience: Duration) -> usize {
+        let Self { core, stop, mut ended, .. } = self;
+        core.begin_stop();
+        let left = drain(&core, ended.clone(), patience).await;
+        drop(stop);
+        // Closed without a value: the thread is gone, too.
+        let _ = ended.wait_for(|is_ended| *is_ended).await;
+        core.live_db.close().await;
+        left
+    }
+
+    /// Resolves when the island has ended: after [`ManagerHandle::stop`], or for good after too many panics.
+    pub fn died(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut ended = self.ended.clone();
+        async move {
+            let _ = ended.wait_for(|is_ended| *is_ended).await;
+        }
+    }
+}
+
+/// Waits until the registry has nothing more to tell. Returns how many events it still has.
+async fn drain(core: &Core, mut ended: watch::Receiver<bool>, patience: Duration) -> usize {
+    let deadline = Instant::now() + patience;
+    let mut stored = core.stored.subscribe();
+    loop {
+        stored.borrow_and_update();
+        let left = unread(core).await;
+        if left == 0 {
+            return 0;
+        }
+        // Nobody reads any more once the island has ended.
+        let progress = async {
+            tokio::select! {
+                changed = stored.changed() => changed.is_ok(),
+                _ = ended.wait_for(|is_ended| *is_ended) => false,
+            }
+        };
+        if !timeout_at(deadline, progress).await.unwrap_or(false) {
+            return left;
+        }
+    }
+}
+
+async fn unread(core: &Core) -> usize {
+    let mut left = 0;
+    for shard in Shard::all() {
+        left += core.registry.events(shard, usize::MAX).await.map_or(0, |events| events.len());
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_media_domain_is_a_host_with_or_without_a_port() {
+        for good in ["localhost", "live.example.com:1935", "127.0.0.1:19350", "[::1]:1935", "[::1]"] {
+            assert!(check_media_domain(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            ":1935",
+            "a b",
+            "rtmp://host",
+            "host/app",
+            "host:",
+            "host:0",
+            "host:70000",
+            "::1",
+            "[x]:1",
+            "h@x",
+        ] {
+            assert!(check_media_domain(bad).is_err(), "{bad}");
+        }
+    }
+}
