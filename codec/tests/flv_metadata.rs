@@ -117,7 +117,7 @@ fn what_cannot_be_is_not_believed() {
 fn an_encoder_name_is_made_safe_to_store() {
     let name = |text: &[u8]| metadata([("encoder", Value::string(text))]).encoder;
     assert_eq!(name(b"a\0b\x1b[2J\n"), Some("ab[2J".into()));
-    assert_eq!(name(b"caf\xe9"), Some("caf\u{fffd}".into()));
+    assert_eq!(name(b"No\xebl"), Some("No\u{fffd}l".into()));
     assert_eq!(name(b" \0 "), None);
     assert_eq!(name(&[b'x'; 60_000]).map(|name| name.len()), Some(128));
     assert_eq!(name("é".repeat(1000).as_bytes()).map(|name| name.chars().count()), Some(128));
