@@ -15,7 +15,8 @@ use onair_codec::message::control::Control;
 use onair_codec::message::type_id;
 use onair_codec::message::user_control::UserControl;
 use onair_codec::{
-    ChunkError, Close, Event, ExtendedTimestamps, HandshakeError, Limits, PeerError, ServerConfig, Timestamp,
+    ChunkError, Close, Event, ExtendedTimestamps, HandshakeError, Limits, PeerError, RequestError,
+    ServerConfig, Status, Timestamp,
 };
 use proptest::prelude::*;
 use support::hex::hex;
@@ -450,8 +451,12 @@ fn timestamps_that_jump_are_passed_on_as_they_are() {
 
 #[test]
 fn nothing_comes_out_of_a_peer_that_failed() {
-    let mut raw = Raw::publishing();
+    let mut raw = Raw::connected();
+    let request = raw.publish(1, "key");
+    raw.events.clear();
     raw.control(Control::SetChunkSize(0)).unwrap_err();
+    assert_eq!(raw.server.accept(request), Err(RequestError::Gone));
+    assert_eq!(raw.server.reject(request, Status::PublishDenied, "Late"), Err(RequestError::Gone));
     raw.media(8, 0, &[0xaf, 1]).unwrap();
     raw.server.ping(1);
     raw.wait(Duration::from_secs(1000)).unwrap();

@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::ServerPeer;
 use crate::message::command::{self, Level};
 use crate::message::user_control::UserControl;
-use crate::peer::state::{Phase, Role};
+use crate::peer::state::{MessageStream, Phase, Role};
 use crate::peer::status::{Status, code};
 use crate::peer::{Close, RequestId};
 
@@ -37,7 +37,7 @@ impl ServerPeer {
     /// # Errors
     /// [`RequestError`] when there is nothing to grant; nothing is sent then.
     pub fn accept(&mut self, request: RequestId) -> Result<(), RequestError> {
-        let stream = self.streams.by_request(request).ok_or(RequestError::Gone)?;
+        let stream = self.find(request).ok_or(RequestError::Gone)?;
         let id = stream.id;
         match stream.role {
             Role::PublishRequested(_) => {
@@ -51,6 +51,7 @@ impl ServerPeer {
             Role::Idle | Role::Publishing(_) | Role::Playing(_) => return Err(RequestError::AlreadyAccepted),
         }
         self.request_deadline = None;
+        self.bytes_before_accept = 0;
         Ok(())
     }
 
@@ -65,7 +66,7 @@ impl ServerPeer {
         status: Status,
         description: &str,
     ) -> Result<(), RequestError> {
-        let stream = self.streams.by_request(request).ok_or(RequestError::Gone)?;
+        let stream = self.find(request).ok_or(RequestError::Gone)?;
         stream.role = Role::Idle;
         let id = stream.id;
         self.refuse(id, status, description);
@@ -85,6 +86,14 @@ impl ServerPeer {
         if ending == PlayEnding::Stopped {
             self.notify(id, code::PLAY_STOP, "Stopped playing");
             self.close(Close::PlayEnded);
+        }
+    }
+
+    /// The message stream that a request was made on, while the connection lives.
+    fn find(&mut self, request: RequestId) -> Option<&mut MessageStream> {
+        match self.phase {
+            Phase::Closed => None,
+            _ => self.streams.by_request(request),
         }
     }
 
