@@ -209,7 +209,7 @@ pub(crate) struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Auto }
+        Self { level: "info,actix_server=warn".to_owned(), format: LogFormat::Auto }
     }
 }
 

@@ -1,0 +1,215 @@
+//! The program as its operator meets it: help, configuration, exit codes, files, signals, logs.
+
+mod support;
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use support::client::Publisher;
+use support::{LONG, Node, eventually, secs};
+
+fn onair(arguments: &[&str]) -> Output {
+    command(arguments).output().expect("onair runs")
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onair"));
+    command.args(arguments).env_remove("ONAIR_LOG");
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn help_teaches_by_examples_and_ends_well() {
+    let output = onair(&["serve", "--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    let help = text(&output.stdout);
+    for word in [
+        "Examples:",
+        "--config",
+        "--data-dir",
+        "--rtmp",
+        "--http",
+        "./onair-data",
+        "0.0.0.0:1935",
+        "127.0.0.1:8080",
+    ] {
+        assert!(help.contains(word), "{word} is not in:\n{help}");
+    }
+}
+
+#[test]
+fn wrong_usage_exits_64_and_says_what_was_wrong() {
+    for arguments in [&["serve", "--rtmp", "nowhere"][..], &["serve", "--no-such-flag"], &["dance"], &[]] {
+        let output = onair(arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}", text(&output.stderr));
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_default_configuration_is_a_file_that_checks_out() {
+    let home = tempfile::tempdir().expect("a directory");
+    let file = home.path().join("onair.toml");
+    fs::write(&file, onair(&["config", "default"]).stdout).expect("a file");
+    let file = file.to_str().expect("a path");
+    let with_file = onair(&["config", "check", "--config", file]);
+    assert_eq!(with_file.status.code(), Some(0), "{}", text(&with_file.stderr));
+    let shown = text(&with_file.stdout);
+    assert!(shown.contains("idle_timeout = \"15s\"") && shown.contains(file), "{shown}");
+}
+
+#[test]
+fn a_wrong_configuration_exits_78_and_names_the_place() {
+    let home = tempfile::tempdir().expect("a directory");
+    let file = home.path().join("o.toml");
+    fs::write(&file, "[rtmp]\nlisten = \"0.0.0.0:1935\"\nspeed = 9\n").expect("a file");
+    for verb in [&["config", "check"][..], &["serve"]] {
+        let output = command(verb).arg("--config").arg(&file).output().expect("onair runs");
+        assert_eq!(output.status.code(), Some(78));
+        let expected = format!("onair: {}:3:1: unknown field `speed`", file.display());
+        assert!(text(&output.stderr).starts_with(&expected), "{}", text(&output.stderr));
+    }
+    let output = command(&["serve"]).env("ONAIR__RTMP__SPEED", "9").output().expect("onair runs");
+    assert_eq!(output.status.code(), Some(78));
+    assert!(
+        text(&output.stderr).contains("ONAIR__RTMP__SPEED: unknown field `speed`"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+/// `onair serve` that must fail: its exit code and last words.
+fn failing_serve(data: &Path, rtmp: &str, http: &str) -> (Option<i32>, String) {
+    let mut command = command(&["serve", "--rtmp", rtmp, "--http", http, "--data-dir"]);
+    let output = command.arg(data).output().expect("onair runs");
+    (output.status.code(), text(&output.stderr))
+}
+
+#[test]
+fn a_port_in_use_exits_69_and_is_named() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = holder.local_addr().expect("an address").to_string();
+    let home = tempfile::tempdir().expect("a directory");
+    for (rtmp, http) in [(taken.as_str(), "127.0.0.1:0"), ("127.0.0.1:0", taken.as_str())] {
+        let (code, words) = failing_serve(&home.path().join("data"), rtmp, http);
+        assert_eq!(code, Some(69), "{words}");
+        assert!(words.contains(&format!("cannot listen on {taken}")), "{words}");
+    }
+}
+
+#[test]
+fn one_data_directory_serves_one_process_at_a_time() {
+    let node = Node::start();
+    let (code, words) = failing_serve(&node.data_dir(), "127.0.0.1:0", "127.0.0.1:0");
+    assert_eq!(code, Some(69), "{words}");
+    assert!(words.contains("in use by another onair"), "{words}");
+}
+
+#[test]
+fn secrets_are_for_their_owner_alone_and_refused_otherwise() {
+    let mut node = Node::start();
+    for file in ["admin-token", "signing-key.pem"] {
+        let mode = fs::metadata(node.data_dir().join(file)).expect("a file").mode() & 0o777;
+        assert_eq!(mode, 0o600, "{file}");
+    }
+    node.terminate();
+    node.wait(LONG);
+    let token = node.data_dir().join("admin-token");
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o644)).expect("our file");
+    let (code, words) = failing_serve(&node.data_dir(), "127.0.0.1:0", "127.0.0.1:0");
+    assert_eq!(code, Some(77), "{words}");
+    assert!(words.contains("chmod 600"), "{words}");
+}
+
+#[test]
+fn sigterm_and_ctrl_c_drain_and_exit_0() {
+    for is_ctrl_c in [false, true] {
+        let mut node = Node::start();
+        if is_ctrl_c {
+            node.interrupt()
+        } else {
+            node.terminate()
+        }
+        assert_eq!(node.wait(secs(15)).code(), Some(0), "{}", node.log());
+    }
+}
+
+#[test]
+fn a_restart_keeps_rooms_and_keys_and_the_demo_address() {
+    let node = Node::start();
+    let before = node.address("alice");
+    assert!(node.stdout().contains("Stream Key"), "the first start prints an address");
+    let node = node.restart();
+    assert!(!node.stdout().contains("Stream Key"), "a later one does not, unless to a terminal");
+    assert_eq!(node.address("alice").room, before.room);
+    let publisher = Publisher::start(&node, &before);
+    assert!(publisher.is_ok(), "a key from before the restart still opens its room: {:?}", publisher.err());
+}
+
+#[test]
+fn logs_are_json_without_a_terminal_and_hold_no_secret() {
+    let mut node = Node::start();
+    let address = node.address("alice");
+    let token = fs::read_to_string(node.data_dir().join("admin-token")).expect("the token");
+    let publisher = Publisher::start(&node, &address).expect("a good key");
+    let refused = Publisher::start_from([127, 0, 0, 1].into(), &node, "otherroom", &address.live_key);
+    assert!(refused.is_err());
+    publisher.unpublish();
+    node.terminate();
+    node.wait(LONG);
+
+    let log = node.log();
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
+    }
+    assert!(log.contains(&address.room), "the log does speak of the session");
+    // The signature alone would be as good as the key to whoever knows the rest.
+    let signature = address.live_key.rsplit('.').next().expect("three parts");
+    for secret in [address.live_key.as_str(), signature, token.trim()] {
+        assert!(!log.contains(secret), "a secret is in the log");
+    }
+    let pem = fs::read_to_string(node.data_dir().join("signing-key.pem")).expect("the key");
+    let body = pem.lines().nth(1).expect("a PEM body");
+    assert!(!log.contains(body), "the signing key is in the log");
+}
+
+#[test]
+fn health_metrics_and_description_are_open_and_the_rest_needs_the_token() {
+    let node = Node::start();
+    let open = support::Api::without_token(node.http);
+    for path in ["/livez", "/readyz", "/metrics", "/openapi.json", "/.well-known/jwks.json"] {
+        assert_eq!(open.status(path), 200, "{path}");
+    }
+    assert_eq!(open.status("/v1/sessions"), 401);
+    assert!(open.text("/metrics").contains("onair_"), "{}", open.text("/metrics"));
+}
+
+#[test]
+fn a_second_signal_ends_a_drain_at_once() {
+    let mut node = Node::start();
+    let address = node.address("alice");
+    // It never closes its end, so that the drain waits for it for a while.
+    let _publisher = Publisher::start(&node, &address).expect("a good key");
+    node.terminate();
+    eventually("the drain to begin", LONG, || node.log().contains("told to stop").then_some(()));
+    node.terminate();
+    assert_eq!(node.wait(LONG).code(), Some(130), "{}", node.log());
+    assert!(node.log().contains("told again"), "{}", node.log());
+}
+
+#[test]
+fn the_ready_line_comes_only_when_both_ports_answer() {
+    let node = Node::start();
+    assert!(node.stdout().starts_with("onair "), "{}", node.stdout());
+    eventually("readiness", LONG, || (node.api().get("/readyz").0 == 200).then_some(()));
+    assert!(std::net::TcpStream::connect(node.rtmp).is_ok());
+}
