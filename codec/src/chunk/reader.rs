@@ -6,12 +6,14 @@
 
 mod assembly;
 mod carry;
+mod header;
 
 use std::time::Instant;
 
 use self::assembly::{Assembly, Body};
 use self::carry::Carry;
-use super::{CHUNK_SIZE_DEFAULT, EXTENDED, Format, MESSAGE_BYTES_MAX, MessagePart};
+use self::header::{Header, Verdict};
+use super::{CHUNK_SIZE_DEFAULT, MESSAGE_BYTES_MAX, MessagePart};
 use crate::error::ChunkError;
 use crate::limits::Limits;
 use crate::message::control::Control;
@@ -30,17 +32,6 @@ pub enum ExtendedTimestamps {
     /// Always there, as RTMP 1.0 §5.3.1.3 says.
     Strict,
 }
-
-/// What the heuristic for extended timestamps found out about this sender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Guessing { absent: u8 },
-    Present,
-    Absent,
-}
-
-/// Absent fields in a row after which a sender is known to leave them out.
-const ABSENT_TO_CONCLUDE: u8 = 3;
 
 /// A type 0 timestamp beyond this is not taken as the delta of a following type 3 message.
 const SANE_REPEATED_TIME_MAX: u32 = 10_000_000;
@@ -78,33 +69,9 @@ struct OpenChunk {
     left: u32,
 }
 
-/// A chunk header in which everything inherited is still missing.
-#[derive(Debug, Clone, Copy)]
-struct Header {
-    chunk_stream_id: u32,
-    assembly: Option<usize>,
-    part: MessagePart,
-    extended: Extended,
-}
-
-/// What a header says about the extended timestamp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extended {
-    /// Not in force.
-    Off,
-    /// In force and on the wire.
-    Field(u32),
-    /// In force, but this sender leaves it out of type 3 chunks.
-    LeftOut,
-}
-
 impl ChunkReader {
     /// A reader for a connection on which no chunk was read yet.
     pub fn new(limits: Limits, extended: ExtendedTimestamps) -> Self {
-        let verdict = match extended {
-            ExtendedTimestamps::Heuristic => Verdict::Guessing { absent: 0 },
-            ExtendedTimestamps::Strict => Verdict::Present,
-        };
         let minute = std::time::Duration::from_secs(60);
         Self {
             size_changes: Rate::new(limits.chunk_size_changes_per_minute_max, minute),
@@ -113,7 +80,7 @@ impl ChunkReader {
             assemblies: Vec::new(),
             open: None,
             carry: Carry::default(),
-            verdict,
+            verdict: Verdict::new(extended),
             stats: ReaderStats::default(),
         }
     }
@@ -167,11 +134,11 @@ impl ChunkReader {
     /// Takes one whole header from the carried bytes and the input, or carries what there is of it.
     fn take_header(&mut self, input: &mut &[u8]) -> Result<Option<Header>, ChunkError> {
         if self.carry.is_empty() {
-            let parsed = self.parse_header(input)?;
+            let parsed = Header::parse(input, &self.assemblies, self.verdict)?;
             match parsed {
                 Some((header, used)) => {
                     *input = &input[used..];
-                    self.learn(&header);
+                    self.verdict.learn(&header);
                     return Ok(Some(header));
                 }
                 None => self.carry.take_all(input),
@@ -180,7 +147,7 @@ impl ChunkReader {
         }
         let carried = self.carry.len();
         let added = self.carry.fill_from(input);
-        let Some((header, used)) = self.parse_header(self.carry.bytes())? else {
+        let Some((header, used)) = Header::parse(self.carry.bytes(), &self.assemblies, self.verdict)? else {
             *input = &input[added..];
             return Ok(None);
         };
@@ -188,69 +155,8 @@ impl ChunkReader {
         self.carry.truncate(carried);
         self.carry.skip(used.min(carried));
         *input = &input[used.saturating_sub(carried)..];
-        self.learn(&header);
+        self.verdict.learn(&header);
         Ok(Some(header))
-    }
-
-    /// Parses a header and its length, or `None` when bytes are missing. Changes nothing.
-    fn parse_header(&self, bytes: &[u8]) -> Result<Option<(Header, usize)>, ChunkError> {
-        let Ok((rest, basic)) = super::basic_header(bytes) else { return Ok(None) };
-        let chunk_stream_id = basic.chunk_stream_id;
-        let assembly = self.assemblies.iter().position(|a| a.chunk_stream_id == chunk_stream_id);
-        if assembly.is_none() && matches!(basic.format, Format::TimeOnly | Format::Nothing) {
-            return Err(ChunkError::NothingToInherit { chunk_stream_id, format: basic.format.number() });
-        }
-        let Ok((rest, part)) = super::message_part(basic.format, rest) else { return Ok(None) };
-        let extended = match part {
-            MessagePart::Full { time: EXTENDED, .. }
-            | MessagePart::SameMessageStream { delta: EXTENDED, .. }
-            | MessagePart::TimeOnly { delta: EXTENDED } => Some(ExtendedRead::take(rest)),
-            MessagePart::Nothing => assembly.and_then(|index| self.repeated_extended(index, rest)),
-            _ => None,
-        };
-        let (rest, extended) = match extended {
-            None => (rest, Extended::Off),
-            Some(ExtendedRead::Field(field)) => (&rest[4..], Extended::Field(field)),
-            Some(ExtendedRead::LeftOut) => (rest, Extended::LeftOut),
-            Some(ExtendedRead::Incomplete) => return Ok(None),
-        };
-        Ok(Some((Header { chunk_stream_id, assembly, part, extended }, bytes.len() - rest.len())))
-    }
-
-    /// The extended timestamp of a type 3 chunk, or `None` when its message has none.
-    ///
-    /// The law says that it is there. Senders built on old librtmp leave it out, so until one is known, the next
-    /// four bytes decide: they are the field if they repeat a value it could have. The decision falls on the first
-    /// byte that differs: a last chunk with less than four payload bytes must not wait for ever.
-    fn repeated_extended(&self, index: usize, rest: &[u8]) -> Option<ExtendedRead> {
-        let assembly = &self.assemblies[index];
-        let field = assembly.extended?;
-        match self.verdict {
-            Verdict::Present => return Some(ExtendedRead::take(rest)),
-            Verdict::Absent => return Some(ExtendedRead::LeftOut),
-            Verdict::Guessing { .. } => {}
-        }
-        let time = assembly.timestamp;
-        let candidates = [field, time.0, (time + assembly.delta).0];
-        let prefix = &rest[..rest.len().min(4)];
-        if candidates.iter().any(|candidate| candidate.to_be_bytes().starts_with(prefix)) {
-            return Some(ExtendedRead::take(rest));
-        }
-        Some(ExtendedRead::LeftOut)
-    }
-
-    /// Draws the conclusion from a type 3 chunk whose message has an extended timestamp.
-    fn learn(&mut self, header: &Header) {
-        let Verdict::Guessing { absent } = self.verdict else { return };
-        if header.part != MessagePart::Nothing {
-            return;
-        }
-        self.verdict = match header.extended {
-            Extended::Off => return,
-            Extended::Field(_) => Verdict::Present,
-            Extended::LeftOut if absent + 1 >= ABSENT_TO_CONCLUDE => Verdict::Absent,
-            Extended::LeftOut => Verdict::Guessing { absent: absent + 1 },
-        };
     }
 
     /// Applies a header: continues the message in assembly, or begins a new one within the limits.
@@ -263,7 +169,7 @@ impl ChunkReader {
             let assembly = &mut self.assemblies[index];
             // The newest header with a time field decides whether type 3 chunks carry an extended one.
             if header.part != MessagePart::Nothing {
-                assembly.extended = header.extended.field();
+                assembly.extended = header.extended();
             }
         } else {
             self.begin_message(now, index, &header)?;
@@ -306,7 +212,7 @@ impl ChunkReader {
         }
         match header.part {
             MessagePart::Full { time, length, type_id, message_stream_id } => {
-                let time = header.extended.field().unwrap_or(time);
+                let time = header.extended().unwrap_or(time);
                 assembly.timestamp = Timestamp(time);
                 assembly.delta = time;
                 assembly.delta_is_absolute = true;
@@ -314,10 +220,10 @@ impl ChunkReader {
                 (assembly.length, assembly.type_id) = (length, type_id);
             }
             MessagePart::SameMessageStream { delta, length, type_id } => {
-                assembly.advance_by(header.extended.field().unwrap_or(delta));
+                assembly.advance_by(header.extended().unwrap_or(delta));
                 (assembly.length, assembly.type_id) = (length, type_id);
             }
-            MessagePart::TimeOnly { delta } => assembly.advance_by(header.extended.field().unwrap_or(delta)),
+            MessagePart::TimeOnly { delta } => assembly.advance_by(header.extended().unwrap_or(delta)),
             MessagePart::Nothing => {
                 // §5.3.1.2.4: a type 3 message after a type 0 repeats its timestamp as the delta. FMLE does so
                 // with small times; with a large one nobody ever meant it.
@@ -331,7 +237,7 @@ impl ChunkReader {
             }
         }
         if header.part != MessagePart::Nothing {
-            assembly.extended = header.extended.field();
+            assembly.extended = header.extended();
         }
         self.check_message(index)?;
         let keep = self.limits.body_bytes_max(self.assemblies[index].type_id).is_some();
@@ -418,28 +324,3 @@ impl ChunkReader {
         Ok(())
     }
 }
-
-/// The outcome of looking for an extended timestamp.
-enum ExtendedRead {
-    Field(u32),
-    LeftOut,
-    Incomplete,
-}
-
-impl ExtendedRead {
-    fn take(rest: &[u8]) -> Self {
-        super::extended_timestamp(rest).map_or(Self::Incomplete, |(_, field)| Self::Field(field))
-    }
-}
-
-impl Extended {
-    const fn field(self) -> Option<u32> {
-        match self {
-            Self::Field(field) => Some(field),
-            Self::Off | Self::LeftOut => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

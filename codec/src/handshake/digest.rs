@@ -123,3 +123,6 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; DIGEST_BYTES] {
     }
     mac.finalize().into_bytes().into()
 }
+
+#[cfg(test)]
+mod tests;
