@@ -17,10 +17,19 @@ use onair_codec::{
 
 #[derive(Debug, Arbitrary)]
 struct Story<'a> {
-    /// Whether a good handshake stands in front.
-    shakes_hands: bool,
+    begins: Beginning,
     crumb: u8,
     operations: Vec<Operation<'a>>,
+}
+
+/// How far a well-behaved client came before the story begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Arbitrary)]
+enum Beginning {
+    FirstByte,
+    Handshake,
+    Connected,
+    Publishing,
+    Playing,
 }
 
 #[derive(Debug, Arbitrary)]
@@ -32,6 +41,12 @@ enum Operation<'a> {
         chunk_stream_id: u8,
         type_id: u8,
         message_stream_id: u8,
+        timestamp: u32,
+        body: &'a [u8],
+    },
+    /// Audio, video, data or an aggregate, where a publisher would send it.
+    Media {
+        kind: u8,
         timestamp: u32,
         body: &'a [u8],
     },
@@ -106,10 +121,30 @@ fuzz_target!(|story: Story<'_>| {
     let mut writer = ChunkWriter::new();
     let mut requests: Vec<RequestId> = Vec::new();
 
-    if story.shakes_hands {
+    if story.begins >= Beginning::Handshake {
         // Version 3, C1 of zeros, C2 of zeros: nobody checks the echo.
         let hands = [&[3][..], &[0; 2 * 1536]].concat();
         tell(&mut whole, &mut crumbs, crumb, now, &hands);
+    }
+    if story.begins >= Beginning::Connected {
+        let connect = [Argument::ConnectObject { app: b"room" }];
+        tell(&mut whole, &mut crumbs, crumb, now, &command(&mut writer, Name::Connect, 0, &connect));
+        tell(
+            &mut whole,
+            &mut crumbs,
+            crumb,
+            now,
+            &command(&mut writer, Name::CreateStream, 0, &[Argument::Null]),
+        );
+    }
+    if story.begins >= Beginning::Publishing {
+        let name = if story.begins == Beginning::Playing { Name::Play } else { Name::Publish };
+        let arguments = [Argument::Null, Argument::Text(b"key")];
+        tell(&mut whole, &mut crumbs, crumb, now, &command(&mut writer, name, 1, &arguments));
+        requests = whole.events.iter().filter_map(request_of).collect();
+        answer(&mut whole, &mut crumbs, &requests, 0, |peer, id| {
+            peer.accept(id).expect("the request stands")
+        });
     }
     for operation in &story.operations {
         match operation {
@@ -164,7 +199,8 @@ fn answer(
     request: u8,
     act: impl Fn(&mut ServerPeer, RequestId),
 ) {
-    if let Some(&id) = requests.get(usize::from(request)) {
+    // Most stories have one request, so every number means one of those there are.
+    if let Some(&id) = requests.get(usize::from(request) % requests.len().max(1)) {
         whole.act(|peer| act(peer, id));
         crumbs.act(|peer| act(peer, id));
     }
@@ -223,6 +259,25 @@ impl Side {
     }
 }
 
+fn command(
+    writer: &mut ChunkWriter,
+    name: Name,
+    message_stream_id: u8,
+    arguments: &[Argument<'_>],
+) -> Vec<u8> {
+    let mut body = write_all(&[name.text().into(), 1.0.into()]);
+    arguments.iter().for_each(|argument| argument.write(&mut body));
+    let header = MessageHeader {
+        chunk_stream_id: 3,
+        type_id: 20,
+        message_stream_id: u32::from(message_stream_id),
+        timestamp: Timestamp(0),
+    };
+    let mut wire = Vec::new();
+    writer.write(&mut wire, header, &body);
+    wire
+}
+
 impl Operation<'_> {
     fn wire(&self, writer: &mut ChunkWriter) -> Vec<u8> {
         let mut wire = Vec::new();
@@ -233,6 +288,16 @@ impl Operation<'_> {
                     chunk_stream_id: u32::from(*chunk_stream_id),
                     type_id: *type_id,
                     message_stream_id: u32::from(*message_stream_id),
+                    timestamp: Timestamp(*timestamp),
+                };
+                writer.write(&mut wire, header, body);
+            }
+            Self::Media { kind, timestamp, body } => {
+                let type_id = [8, 9, 18, 15, 22][usize::from(*kind) % 5];
+                let header = MessageHeader {
+                    chunk_stream_id: 4,
+                    type_id,
+                    message_stream_id: 1,
                     timestamp: Timestamp(*timestamp),
                 };
                 writer.write(&mut wire, header, body);
