@@ -9,7 +9,7 @@ mod desk;
 mod refusal;
 mod reports;
 mod round;
-mod takeover;
+pub(crate) mod takeover;
 
 use std::sync::Arc;
 use std::time::Duration;

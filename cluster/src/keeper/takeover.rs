@@ -6,7 +6,7 @@ use crate::time::BootTime;
 
 /// What the holder's node makes of a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// Give the room up now.
     Yield,
     /// Never, on this wish.
@@ -16,7 +16,7 @@ pub(super) enum Verdict {
 }
 
 /// Judges `want` against a holder whose last media (or else grant) was at `silent_since`.
-pub(super) fn decide(
+pub(crate) fn decide(
     want: &Want,
     holder: &SessionCard,
     silent_since: BootTime,

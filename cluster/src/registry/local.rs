@@ -9,6 +9,9 @@ mod renew;
 pub mod shard;
 mod tombstone;
 
+#[cfg(test)]
+mod properties;
+
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 

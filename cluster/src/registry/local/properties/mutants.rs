@@ -1,0 +1,422 @@
+//! Mutants: a shard that breaks one rule, by tampering with its state around the call. The rules themselves hold no switches.
+
+use super::Machine;
+use super::world::{UNREAD_MAX, World};
+use crate::events::{EndReason, Event, EventKind};
+use crate::ids::{Epoch, LiveKeyId, RoomId};
+use crate::registry::local::shard::{Rings, ShardState};
+use crate::registry::{
+    Acquired, Claim, Hold, KeyRecord, LeaseTimes, LeaseView, Order, Release, Released, Renewal, Renewed,
+    Takeover,
+};
+use crate::time::UnixMs;
+
+macro_rules! mutations {
+    ($($(#[$doc:meta])* $name:ident,)+) => {
+        /// A rule, broken.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Mutation { $($(#[$doc])* $name,)+ }
+        impl Mutation {
+            pub(super) const ALL: &[Self] = &[$(Self::$name,)+];
+        }
+    };
+}
+
+mutations! {
+    /// Acquire forgets who ended.
+    ClaimAfterEnd,
+    /// Renew forgets who ended: a session rises from its grave.
+    RenewAfterEnd,
+    /// Release forgets who ended: a second end.
+    ReleaseAfterEnd,
+    /// Only the newest of a room's ended sessions is remembered.
+    ShortMemory,
+    /// Epochs are the clock and nothing else.
+    EpochNotRaised,
+    /// An adopted epoch does not raise the mark.
+    AdoptedEpochForgotten,
+    /// `live` is told with every renewal.
+    LiveTwice,
+    /// A dead lease is free as soon as its deadline is past, without grace.
+    GrantBeforeGrace,
+    /// Whoever asks gets the room.
+    GrantOverHolder,
+    /// Asking again does not move the deadline.
+    AgainWithoutDeadline,
+    /// Holds are not looked at.
+    HoldIgnored,
+    /// Revocation is not looked at.
+    RevocationIgnored,
+    /// A key opens every room.
+    RoomIgnored,
+    /// Keys never expire.
+    KeyExpiryIgnored,
+    /// Any number of unread events.
+    BacklogIgnored,
+    /// A number is left out now and then.
+    NumbersWithGaps,
+    /// A renewal takes over someone else's lease.
+    RenewSteals,
+    /// A renewal does not move the deadline.
+    RenewWithoutDeadline,
+    /// What was lost does not come back.
+    NoAdoption,
+    /// A session that is adopted is not told of its key's revocation.
+    AdoptedUnrevoked,
+    /// The live session of a revoked key goes on.
+    RevokeWithoutOrder,
+    /// Writing a key's record un-revokes it.
+    PutUnrevokes,
+    /// Orders are delivered once.
+    OrderOnce,
+    /// The last order counts.
+    OrderReplaced,
+    /// A wish never ends.
+    WantForEver,
+    /// A newcomer's wish replaces any other.
+    WantReplaced,
+    /// Takeovers as often as asked for.
+    TakeoverWithoutRest,
+    /// `never` is asked for like `idle`.
+    NeverIsAsked,
+    /// A lost session ended when it was found.
+    LostWhenFound,
+    /// All ends are alike.
+    ReasonForgotten,
+    /// Reaping does not wait for the grace.
+    ReapBeforeGrace,
+    /// Reaping knows no limit.
+    ReapUnlimited,
+    /// Whoever waits for a room is not rung.
+    NoRingWhenFree,
+    /// The holder is not rung.
+    NoRingWhenWanted,
+    /// Acknowledging forgets one event too many.
+    AcknowledgeTooMuch,
+    /// The moment of going live is overwritten.
+    LiveAtOverwritten,
+    /// An end without a start: a session that went live on its way out is not told as live.
+    LiveOnTheWayForgotten,
+}
+
+/// A shard with at most one rule broken.
+pub(super) struct Mutant {
+    state: ShardState,
+    broken: Option<Mutation>,
+}
+
+impl Mutant {
+    pub(super) fn sound() -> Self {
+        Self {
+            state: ShardState::new(World::<Self>::shard(), LeaseTimes::default(), UNREAD_MAX),
+            broken: None,
+        }
+    }
+
+    pub(super) fn with(mutation: &Mutation) -> Self {
+        Self { broken: Some(*mutation), ..Self::sound() }
+    }
+
+    fn breaks(&self, mutation: Mutation) -> bool {
+        self.broken == Some(mutation)
+    }
+
+    /// Runs `call` on a state in which `room`'s tombstone is forgotten, unless `call` writes another.
+    fn without_tomb<T>(&mut self, room: &RoomId, call: impl FnOnce(&mut ShardState) -> T) -> T {
+        let tomb = self.state.tombs.remove(room);
+        let answer = call(&mut self.state);
+        if let Some(tomb) = tomb {
+            self.state.tombs.entry(room.clone()).or_insert(tomb);
+        }
+        answer
+    }
+
+    /// Runs `call` with a key's record changed by `change`.
+    fn with_key<T>(
+        &mut self,
+        id: &LiveKeyId,
+        change: impl FnOnce(&mut KeyRecord),
+        call: impl FnOnce(&mut ShardState) -> T,
+    ) -> T {
+        let before = self.state.keys.get(id).cloned();
+        if let Some(key) = self.state.keys.get_mut(id) {
+            change(key);
+        }
+        let answer = call(&mut self.state);
+        if let Some(before) = before {
+            self.state.keys.insert(id.clone(), before);
+        }
+        answer
+    }
+
+    fn with_times<T>(&mut self, times: LeaseTimes, call: impl FnOnce(&mut ShardState) -> T) -> T {
+        let before = std::mem::replace(&mut self.state.times, times);
+        let answer = call(&mut self.state);
+        self.state.times = before;
+        answer
+    }
+
+    fn no_grace(&self) -> LeaseTimes {
+        LeaseTimes { grace: std::time::Duration::ZERO, ..self.state.times }
+    }
+
+    /// Puts a room's deadline back to where it was.
+    fn restore_deadline(&mut self, room: &RoomId, until: Option<UnixMs>) {
+        if let (Some(lease), Some(until)) = (self.state.leases.get_mut(room), until) {
+            self.state.deadlines.remove(&(lease.until, room.clone()));
+            lease.until = until;
+            self.state.deadlines.insert((until, room.clone()));
+        }
+    }
+
+    /// Changes the newest event, if it is an end.
+    fn change_end(&mut self, n_before: u64, change: impl FnOnce(&mut EndReason, &mut UnixMs, UnixMs)) {
+        if self.state.last_n > n_before
+            && let Some(Event { at, kind: EventKind::Ended { reason, ended_at }, .. }) =
+                self.state.unread.back_mut()
+        {
+            change(reason, ended_at, *at);
+        }
+    }
+}
+
+impl Machine for Mutant {
+    fn acquire(&mut self, now: UnixMs, claim: &Claim) -> Acquired {
+        let (room, key) = (claim.room_id.clone(), claim.live_key_id.clone());
+        match self.broken {
+            Some(Mutation::ClaimAfterEnd) => self.without_tomb(&room, |s| s.acquire(now, claim)),
+            Some(Mutation::EpochNotRaised) => {
+                self.state.epoch_high = Epoch(0);
+                self.state.acquire(now, claim)
+            }
+            Some(Mutation::GrantBeforeGrace) => {
+                let times = self.no_grace();
+                self.with_times(times, |s| s.acquire(now, claim))
+            }
+            Some(Mutation::GrantOverHolder) => {
+                self.restore_deadline(&room, Some(UnixMs(0)));
+                self.state.acquire(now, claim)
+            }
+            Some(Mutation::AgainWithoutDeadline) => {
+                let again = self.state.leases.get(&room).filter(|l| l.card.session_id == claim.session_id);
+                let until = again.map(|lease| lease.until);
+                let answer = self.state.acquire(now, claim);
+                self.restore_deadline(&room, until);
+                answer
+            }
+            Some(Mutation::HoldIgnored) => {
+                let hold = self.state.holds.remove(&room);
+                let answer = self.state.acquire(now, claim);
+                self.state.holds.extend(hold.map(|hold| (room, hold)));
+                answer
+            }
+            Some(Mutation::RevocationIgnored) => {
+                self.with_key(&key, |k| k.revoked = false, |s| s.acquire(now, claim))
+            }
+            Some(Mutation::RoomIgnored) => {
+                self.with_key(&key, |k| k.room_id = room, |s| s.acquire(now, claim))
+            }
+            Some(Mutation::KeyExpiryIgnored) => {
+                self.with_key(&key, |k| k.expires_at = UnixMs(u64::MAX), |s| s.acquire(now, claim))
+            }
+            Some(Mutation::NeverIsAsked) => {
+                self.with_key(&key, |k| k.takeover = Takeover::Idle, |s| s.acquire(now, claim))
+            }
+            Some(Mutation::BacklogIgnored) => {
+                self.state.unread_max = usize::MAX;
+                self.state.acquire(now, claim)
+            }
+            Some(Mutation::TakeoverWithoutRest) => {
+                if let Some(tomb) = self.state.tombs.get_mut(&room) {
+                    tomb.superseded_at = None;
+                }
+                self.state.acquire(now, claim)
+            }
+            Some(Mutation::WantReplaced) => {
+                if let Some(lease) = self.state.leases.get_mut(&room) {
+                    lease.want = lease.want.take().filter(|want| want.session_id == claim.session_id);
+                }
+                self.state.acquire(now, claim)
+            }
+            Some(Mutation::NoRingWhenWanted) => {
+                let answer = self.state.acquire(now, claim);
+                self.state.rings.clear();
+                answer
+            }
+            Some(Mutation::NumbersWithGaps) => {
+                let answer = self.state.acquire(now, claim);
+                self.state.last_n += u64::from(matches!(answer, Acquired::Granted(_)));
+                answer
+            }
+            _ => self.state.acquire(now, claim),
+        }
+    }
+
+    fn renew(&mut self, now: UnixMs, renewal: &Renewal) -> Renewed {
+        let room = renewal.card.room_id.clone();
+        let until = self.state.leases.get(&room).map(|lease| lease.until);
+        match self.broken {
+            Some(Mutation::RenewAfterEnd) => self.without_tomb(&room, |s| s.renew(now, renewal)),
+            Some(Mutation::AdoptedEpochForgotten) => {
+                let high = self.state.epoch_high;
+                let answer = self.state.renew(now, renewal);
+                self.state.epoch_high = high;
+                answer
+            }
+            Some(Mutation::LiveTwice) => {
+                if let Some(lease) = self.state.leases.get_mut(&room) {
+                    lease.facts.live_at = None;
+                }
+                self.state.renew(now, renewal)
+            }
+            Some(Mutation::LiveAtOverwritten) => {
+                let mut renewal = renewal.clone();
+                renewal.facts.live_at = renewal.facts.live_at.map(|_| now);
+                if let Some(lease) = self.state.leases.get_mut(&room).filter(|l| l.facts.live_at.is_some()) {
+                    lease.facts.live_at = Some(now);
+                }
+                self.state.renew(now, &renewal)
+            }
+            Some(Mutation::RenewSteals) => {
+                if let Some(lease) = self.state.leases.get_mut(&room) {
+                    lease.card = renewal.card.clone();
+                }
+                self.state.renew(now, renewal)
+            }
+            Some(Mutation::RenewWithoutDeadline) => {
+                let answer = self.state.renew(now, renewal);
+                self.restore_deadline(&room, until);
+                answer
+            }
+            Some(Mutation::NoAdoption) if until.is_none() => Renewed::Lost { by: None },
+            Some(Mutation::AdoptedUnrevoked) if until.is_none() => {
+                let key = renewal.card.live_key_id.clone();
+                self.with_key(&key, |k| k.revoked = false, |s| s.renew(now, renewal))
+            }
+            Some(Mutation::OrderOnce) => {
+                let answer = self.state.renew(now, renewal);
+                if let Some(lease) = self.state.leases.get_mut(&room) {
+                    lease.order = None;
+                }
+                answer
+            }
+            Some(Mutation::WantForEver) => {
+                if let Some(want) = self.state.leases.get_mut(&room).and_then(|lease| lease.want.as_mut()) {
+                    want.until = UnixMs(u64::MAX);
+                }
+                self.state.renew(now, renewal)
+            }
+            _ => self.state.renew(now, renewal),
+        }
+    }
+
+    fn release(&mut self, now: UnixMs, release: &Release) -> Released {
+        let room = release.card.room_id.clone();
+        let n = self.state.last_n;
+        let answer = match self.broken {
+            Some(Mutation::ReleaseAfterEnd) => self.without_tomb(&room, |s| s.release(now, release)),
+            Some(Mutation::ShortMemory) => {
+                // As if each end began the room's memory anew.
+                let superseded_at = self.state.tombs.remove(&room).filter(|tomb| {
+                    self.state.leases.contains_key(&room) || tomb.session != release.card.session_id
+                });
+                let answer = if self.state.leases.contains_key(&room) {
+                    self.state.release(now, release)
+                } else {
+                    self.state.tombs.extend(superseded_at.clone().map(|tomb| (room.clone(), tomb)));
+                    self.state.release(now, release)
+                };
+                if let (Some(tomb), Some(before)) = (self.state.tombs.get_mut(&room), superseded_at) {
+                    tomb.superseded_at = tomb.superseded_at.or(before.superseded_at);
+                }
+                answer
+            }
+            Some(Mutation::LiveOnTheWayForgotten) => {
+                if let Some(lease) = self.state.leases.get_mut(&room) {
+                    lease.facts.live_at = lease.facts.live_at.or(release.facts.live_at);
+                }
+                self.state.release(now, release)
+            }
+            _ => self.state.release(now, release),
+        };
+        if self.breaks(Mutation::ReasonForgotten) {
+            self.change_end(n, |reason, _, _| *reason = EndReason::Disconnected);
+        }
+        if self.breaks(Mutation::NoRingWhenFree) {
+            self.state.rings.clear();
+        }
+        answer
+    }
+
+    fn reap(&mut self, now: UnixMs, limit: usize) -> Vec<RoomId> {
+        let n = self.state.last_n;
+        let reaped = match self.broken {
+            Some(Mutation::ReapBeforeGrace) => {
+                let times = self.no_grace();
+                self.with_times(times, |s| s.reap(now, limit))
+            }
+            Some(Mutation::ReapUnlimited) => self.state.reap(now, usize::MAX),
+            _ => self.state.reap(now, limit),
+        };
+        if self.breaks(Mutation::LostWhenFound) {
+            self.change_end(n, |_, ended_at, at| *ended_at = at);
+        }
+        reaped
+    }
+
+    fn order(&mut self, now: UnixMs, room: &RoomId, order: &Order) -> Option<LeaseView> {
+        if self.breaks(Mutation::OrderReplaced)
+            && let Some(lease) = self.state.leases.get_mut(room)
+        {
+            lease.order = None;
+        }
+        self.state.order(now, room, order)
+    }
+
+    fn lease(&mut self, now: UnixMs, room: &RoomId) -> Option<LeaseView> {
+        self.state.lease(now, room)
+    }
+
+    fn put_key(&mut self, now: UnixMs, record: &KeyRecord) {
+        if self.breaks(Mutation::PutUnrevokes) {
+            self.state.keys.remove(&record.live_key_id);
+        }
+        self.state.put_key(now, record);
+    }
+
+    fn revoke(&mut self, now: UnixMs, id: &LiveKeyId) -> bool {
+        let known = self.state.revoke(now, id);
+        if self.breaks(Mutation::RevokeWithoutOrder) {
+            self.state.leases.values_mut().for_each(|lease| lease.order = None);
+        }
+        known
+    }
+
+    fn put_hold(&mut self, room: &RoomId, hold: &Hold) {
+        self.state.put_hold(room, hold);
+    }
+
+    fn lift_hold(&mut self, now: UnixMs, room: &RoomId) -> bool {
+        self.state.lift_hold(now, room)
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        self.state.events(usize::MAX)
+    }
+
+    fn acknowledge(&mut self, n: u64) {
+        self.state.acknowledge(n + u64::from(self.breaks(Mutation::AcknowledgeTooMuch)));
+    }
+
+    fn take_rings(&mut self) -> Rings {
+        self.state.take_rings()
+    }
+
+    fn raise_epochs(&mut self, epoch: Epoch) {
+        self.state.raise_epochs(epoch);
+    }
+
+    fn wipe(&mut self) {
+        self.state = ShardState::new(World::<Self>::shard(), LeaseTimes::default(), UNREAD_MAX);
+    }
+}
