@@ -96,6 +96,13 @@ struct Closing {
     half_closed: bool,
 }
 
+/// FFmpeg leaves Nagle's algorithm on and sends its commands in small writes, some of which earn no answer: each would wait
+/// 40 ms for the kernel's delayed acknowledgement. Linux forgets the option by itself, so it is set after every read.
+fn quirk_acknowledge_at_once(socket: &TcpStream) {
+    // Without it everything works, only later.
+    let _unsupported = socket2::SockRef::from(socket).set_tcp_quickack(true);
+}
+
 impl Closing {
     fn new(reason: StopReason, now: Instant) -> Self {
         Self { reason, deadline: now + LINGER, half_closed: false }
@@ -223,6 +230,9 @@ impl<L: Listener> Pump<L> {
                 Ok(0) => Err(self.peer_closed()),
                 Ok(n) => {
                     self.read_bytes += n as u64;
+                    if matches!(self.role, Role::None) {
+                        quirk_acknowledge_at_once(&self.socket);
+                    }
                     if self.closing.is_none() {
                         let now = Instant::now();
                         let fed = self.peer.handle(now, Input::Bytes(&buffer[..n]));
