@@ -48,7 +48,9 @@ fn gstreamer_publishes_and_a_player_gets_it() {
     let node = Node::start();
     let address = node.address("alice");
     let mut publisher = encoders::gstreamer(&node, &address.url, 300);
-    let session = node.api().live_session(&address.room);
+    let session = eventually("the session with its codecs", LONG, || {
+        node.api().session(&address.room).filter(|s| !s["video"].is_null() && !s["audio"].is_null())
+    });
     let player = play(&node, &support::media::H264_AAC, &address.room, "player");
     eventually("GStreamer's media at an ffmpeg player", LONG, || player.packets().has(30, 10).then_some(()));
     assert_eq!((&session["video"]["codec"], &session["audio"]["codec"]), (&"h264".into(), &"aac".into()));

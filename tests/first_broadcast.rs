@@ -142,3 +142,22 @@ fn a_player_of_another_make_plays_it_too() {
     let mut mpv = encoders::mpv(&node, &address.room, 60);
     assert!(mpv.wait(LONG).success(), "{}", mpv.stderr());
 }
+
+#[test]
+fn a_late_player_sees_one_video_and_one_audio_and_nothing_else() {
+    let node = Node::start();
+    let address = node.address("alice");
+    let _publisher = publish(&node, &H264_AAC, &address.url);
+    let before = node.api().live_session(&address.room)["bytes_in"].as_u64();
+    eventually("the broadcast to be some seconds old", LONG, || {
+        (node.api().session(&address.room)?["bytes_in"].as_u64()? > before? + 100_000).then_some(())
+    });
+    let mut player = play(&node, &H264_AAC, &address.room, "late-player");
+    eventually("its media", LONG, || player.packets().has(30, 30).then_some(()));
+    player.process.kill();
+    // FFmpeg makes a track of its own from metadata that is not at time zero.
+    let words = player.process.stderr();
+    let input = words.split("Output #0").next().expect("what it found");
+    let tracks: Vec<_> = input.lines().filter(|line| line.trim_start().starts_with("Stream #0:")).collect();
+    assert_eq!(tracks.len(), 2, "{tracks:#?}");
+}
