@@ -94,3 +94,35 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         )))
     }));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use utoipa::OpenApi;
+
+    use super::*;
+
+    #[test]
+    fn the_document_describes_the_table_and_nothing_else() {
+        let document = serde_json::to_value(openapi::Description::openapi()).unwrap();
+        let mut described = BTreeSet::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let needs_token_here = operation["security"][0]["admin_token"].is_array();
+                assert_eq!(needs_token_here, needs_token(path), "{method} {path}");
+                described.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+        let served: BTreeSet<_> =
+            table().iter().map(|entry| format!("{} {}", entry.method, entry.path)).collect();
+        assert_eq!(described, served);
+    }
+
+    #[test]
+    fn a_path_needs_the_token_or_is_meant_to_be_open() {
+        let open: Vec<_> = table().iter().map(|entry| entry.path).filter(|path| !needs_token(path)).collect();
+        assert_eq!(open, ["/livez", "/readyz", "/metrics", "/openapi.json", "/.well-known/jwks.json"]);
+        assert!(needs_token("/v1") && needs_token("/v1/") && !needs_token("/v1x"));
+    }
+}

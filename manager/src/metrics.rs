@@ -34,7 +34,7 @@ pub struct ManagerMetrics {
 }
 
 /// What became of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Fate {
     /// It changed the Live DB.
     Applied,
@@ -44,6 +44,18 @@ pub(crate) enum Fate {
     Fenced,
     /// The Live DB refuses it.
     Quarantined,
+}
+
+impl EncodeLabelValue for Fate {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let name = match self {
+            Self::Applied => "applied",
+            Self::Repeat => "repeat",
+            Self::Fenced => "fenced",
+            Self::Quarantined => "quarantined",
+        };
+        name.encode(encoder)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -34,3 +34,5 @@ impl Seam {
         }
     }
 }
+
+mod panics;

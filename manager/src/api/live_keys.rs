@@ -5,9 +5,9 @@ use actix_web::{HttpResponse, web};
 use onair_cluster::registry::KeyRecord;
 use onair_cluster::{LiveKeyId, UnixMs};
 
-use super::params;
 use super::problem::{Code, Problem, ProblemBody};
 use super::views::{LiveKeyState, LiveKeyView};
+use super::{body, params};
 use crate::core::Core;
 use crate::live_db::{KeyRow, LiveDbError};
 use crate::live_keys::{self, Revocation};
@@ -98,7 +98,7 @@ pub(super) async fn one(core: web::Data<Core>, id: web::Path<String>) -> Result<
 )]
 pub(super) async fn revoke(core: web::Data<Core>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let id: LiveKeyId = params::path("live_key", &id)?;
-    match live_keys::revoke(&core, &id).await? {
+    match body::carry_out(async move { live_keys::revoke(&core, &id).await }).await? {
         Revocation::Recorded => Ok(HttpResponse::NoContent().finish()),
         Revocation::Owed => Ok(HttpResponse::Accepted().finish()),
         Revocation::Unknown => Err(unknown()),

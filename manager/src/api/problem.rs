@@ -75,9 +75,12 @@ impl Code {
     }
 }
 
-/// A refusal or a failure.
+/// A refusal or a failure. Boxed, since most answers are neither.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     code: Code,
     detail: String,
     internal: Option<String>,
@@ -111,7 +114,7 @@ pub(crate) struct ProblemBody {
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         let (detail, more) = (detail.into(), Map::new());
-        Self { code, detail, internal: None, more, allow: None, challenge: None }
+        Self(Box::new(Parts { code, detail, internal: None, more, allow: None, challenge: None }))
     }
 
     /// A parameter that is unknown or has a bad value.
@@ -121,54 +124,54 @@ impl Problem {
 
     /// Adds a member.
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_owned(), value.into());
+        self.0.more.insert(name.to_owned(), value.into());
         self
     }
 
     pub(crate) fn allow(mut self, methods: &str) -> Self {
-        self.allow = Some(methods.to_owned());
+        self.0.allow = Some(methods.to_owned());
         self
     }
 
     pub(crate) fn challenge(mut self, challenge: String) -> Self {
-        self.challenge = Some(challenge);
+        self.0.challenge = Some(challenge);
         self
     }
 
     fn internal(mut self, e: impl fmt::Display) -> Self {
-        self.internal = Some(e.to_string());
+        self.0.internal = Some(e.to_string());
         self
     }
 
     pub(crate) fn internal_text(&self) -> Option<&str> {
-        self.internal.as_deref()
+        self.0.internal.as_deref()
     }
 
     /// The answer to the request of this id.
     pub(crate) fn response(&self, request_id: &str) -> HttpResponse {
-        let (status, name, title) = self.code.row();
+        let (status, name, title) = self.0.code.row();
         let body = ProblemBody {
             kind: format!("urn:onair:problem:{name}"),
             title: title.to_owned(),
             status,
             code: name.to_owned(),
-            detail: self.detail.clone(),
+            detail: self.0.detail.clone(),
             request_id: request_id.to_owned(),
-            more: self.more.clone(),
+            more: self.0.more.clone(),
         };
         let mut response = HttpResponse::build(self.status_code());
         response.content_type("application/problem+json").insert_header((CACHE_CONTROL, "no-store"));
-        if let Some(methods) = &self.allow {
+        if let Some(methods) = &self.0.allow {
             response.insert_header((ALLOW, methods.as_str()));
         }
-        if let Some(challenge) = &self.challenge {
+        if let Some(challenge) = &self.0.challenge {
             response.insert_header((WWW_AUTHENTICATE, challenge.as_str()));
         }
         if status == 503 {
             response.insert_header((RETRY_AFTER, "2"));
         }
         // What remains of the request is not read any more.
-        if matches!(self.code, Code::RequestTimeout | Code::BodyTooLarge) {
+        if matches!(self.0.code, Code::RequestTimeout | Code::BodyTooLarge) {
             response.insert_header((CONNECTION, "close"));
         }
         response.body(serde_json::to_vec(&body).unwrap_or_default())
@@ -177,13 +180,13 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code.row().1, self.detail)
+        write!(f, "{}: {}", self.0.code.row().1, self.0.detail)
     }
 }
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.code.row().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.code.row().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// Replaced by the frame around all routes, which knows the request's id.

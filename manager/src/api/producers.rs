@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::http::header::{CACHE_CONTROL, LOCATION};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use onair_cluster::ProducerId;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -69,6 +69,8 @@ pub(super) fn seconds(
         (status = 201, description = "The address. Not shown again.", body = AddressView),
         (status = 400, description = "Bad producer id or body", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "The body took too long", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Live DB or registry away", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("admin_token" = []))
@@ -76,12 +78,14 @@ pub(super) fn seconds(
 pub(super) async fn broadcast_url(
     core: web::Data<Core>,
     producer: web::Path<String>,
+    http: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let producer: ProducerId = params::path("producer", &producer)?;
-    let request: AddressRequest = body::json(&core, payload).await?;
+    let request: AddressRequest = body::json(&core, &http, payload).await?;
     let wish = request.wish(core.config.live_key_ttl_max)?;
-    let address = address::issue(&core, &producer, &wish).await?;
+    let issue = async move { address::issue(&core, &producer, &wish).await };
+    let address = body::carry_out(issue).await?;
     let key = address.live_key.expose().to_owned();
     let view = AddressView {
         url: address.url(),

@@ -1,7 +1,7 @@
 //! Rooms: who holds one, ending what is on air in it, and holding it.
 
 use actix_web::http::header::CACHE_CONTROL;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use onair_cluster::registry::Hold;
 use onair_cluster::{RoomId, UnixMs};
 use serde::Deserialize;
@@ -80,7 +80,7 @@ pub(super) async fn one(core: web::Data<Core>, room: web::Path<String>) -> Resul
         return Err(Problem::new(Code::RoomUnknown, "no producer has this room"));
     }
     let producer = lease.as_ref().map(|lease| &lease.card.producer_id);
-    let producer = producer.or(row.as_ref().map(|row| &row.producer_id));
+    let producer = producer.or_else(|| row.as_ref().map(|row| &row.producer_id));
     let view = RoomView {
         room_id: room.to_string(),
         producer_id: producer.map(ToString::to_string),
@@ -109,6 +109,8 @@ pub(super) async fn one(core: web::Data<Core>, room: web::Path<String>) -> Resul
         (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such room. A hold that was asked for is in force all the same, and shown as `hold`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Nobody is live in it. A hold that was asked for is in force all the same, and shown as `hold`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "The body took too long", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Registry away", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("admin_token" = []))
@@ -116,16 +118,19 @@ pub(super) async fn one(core: web::Data<Core>, room: web::Path<String>) -> Resul
 pub(super) async fn end(
     core: web::Data<Core>,
     room: web::Path<String>,
+    http: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let room: RoomId = params::path("room", &room)?;
-    let request: EndRequest = body::json(&core, payload).await?;
+    let request: EndRequest = body::json(&core, &http, payload).await?;
     check_reason(&request.reason)?;
     let hold_for = seconds("hold_seconds", Some(request.hold_seconds), 0..=HOLD_MAX)?;
     let hold = hold_for
         .filter(|d| !d.is_zero())
         .map(|d| Hold { until: UnixMs::now().plus(d), reason: request.reason.clone() });
-    let ending = ends::end(&core, &room, &request.reason, hold).await?;
+    let (ours, this_room) = (core.clone(), room.clone());
+    let end = async move { ends::end(&ours, &this_room, &request.reason, hold).await };
+    let ending = body::carry_out(end).await?;
     let hold = ending.hold.as_ref().map(|hold| HoldView::of(&room, hold));
     if let Some(lease) = ending.told {
         let (session_id, epoch) = (lease.card.session_id.to_string(), lease.card.epoch.0);
@@ -151,6 +156,8 @@ pub(super) async fn end(
         (status = 202, description = "The hold is in force; the Live DB hears of it when it is back", body = HoldView),
         (status = 400, description = "Bad room id or body", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "The body took too long", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Registry away", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("admin_token" = []))
@@ -158,16 +165,18 @@ pub(super) async fn end(
 pub(super) async fn put_hold(
     core: web::Data<Core>,
     room: web::Path<String>,
+    http: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let room: RoomId = params::path("room", &room)?;
-    let HoldRequest { hold_seconds, reason } = body::json(&core, payload).await?;
+    let HoldRequest { hold_seconds, reason } = body::json(&core, &http, payload).await?;
     check_reason(&reason)?;
     let hold_for = seconds("hold_seconds", Some(hold_seconds), 1..=HOLD_MAX)?.unwrap_or_default();
     let hold = Hold { until: UnixMs::now().plus(hold_for), reason };
-    let is_recorded = holds::put(&core, &room, &hold).await?;
+    let view = HoldView::of(&room, &hold);
+    let is_recorded = body::carry_out(async move { holds::put(&core, &room, &hold).await }).await?;
     let mut response = if is_recorded { HttpResponse::Ok() } else { HttpResponse::Accepted() };
-    Ok(response.insert_header((CACHE_CONTROL, "no-store")).json(HoldView::of(&room, &hold)))
+    Ok(response.insert_header((CACHE_CONTROL, "no-store")).json(view))
 }
 
 /// Lifts a hold.
@@ -191,7 +200,7 @@ pub(super) async fn lift_hold(
     room: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let room: RoomId = params::path("room", &room)?;
-    match holds::lift(&core, &room).await? {
+    match body::carry_out(async move { holds::lift(&core, &room).await }).await? {
         Some(true) => Ok(HttpResponse::NoContent().finish()),
         Some(false) => Ok(HttpResponse::Accepted().finish()),
         None => Err(Problem::new(Code::NotHeld, "there is no hold to lift")),

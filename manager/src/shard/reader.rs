@@ -27,13 +27,10 @@ pub(crate) async fn run(core: Arc<Core>, manager: Addr<Manager>, lane: usize, sh
         // Another shard goes first each time: a busy one cannot keep the others out of a full batch.
         first = (first + 1) % shards.len().max(1);
         let order = shards[first..].iter().chain(&shards[..first]);
-        let events = match core.note_registry(sweep(&core, order).await) {
-            Ok(events) => events,
-            Err(_) => {
-                tokio::time::sleep(backoff(failures)).await;
-                failures = failures.saturating_add(1);
-                continue;
-            }
+        let Ok(events) = core.note_registry(sweep(&core, order).await) else {
+            tokio::time::sleep(backoff(failures)).await;
+            failures = failures.saturating_add(1);
+            continue;
         };
         failures = 0;
         if events.is_empty() {

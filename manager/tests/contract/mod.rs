@@ -1,5 +1,7 @@
 //! The cases, and what they share: fresh stores and made-up events.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 pub(crate) mod addresses;
 pub(crate) mod events;
 pub(crate) mod history;

@@ -61,7 +61,7 @@ async fn apply(c: &mut SqliteConnection, event: &Event, now: UnixMs) -> Result<O
         },
         (EventKind::Ended { .. }, Some(known)) if known.end.is_some() => Ok(Outcome::Repeat),
         (EventKind::Ended { reason, ended_at }, known) => {
-            let live_at = event.facts.live_at.or(known.as_ref().and_then(|k| k.facts.live_at));
+            let live_at = event.facts.live_at.or_else(|| known.as_ref().and_then(|k| k.facts.live_at));
             let facts = Facts { live_at, ..event.facts.clone() };
             let end = SessionEnd { ended_at: *ended_at, detected_at: event.at, reason: *reason };
             if known.is_none() {

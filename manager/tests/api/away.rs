@@ -1,0 +1,174 @@
+//! The Live DB goes away and comes back: what is live can be seen, ended and revoked meanwhile, and nothing is forgotten.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use onair_cluster::events::EndReason;
+use onair_cluster::registry::{Hold, KeyRecord, Registry};
+use onair_cluster::{Epoch, Event, LiveKeyId, ProducerId, RoomId, SessionId, UnixMs};
+use onair_manager::config::Retention;
+use onair_manager::live_db::{
+    Applied, BroadcastFilter, BroadcastRow, HoldRow, KeyRow, LiveDb, LiveDbError, MediaNote, NewKey,
+    OutboxRow, Purged, QuarantineRow, RoomRow, SessionRow, SqliteLiveDb,
+};
+use serde_json::{Value, json};
+use tokio::sync::RwLock;
+
+use crate::support::{Api, Setup, TOKEN, eventually};
+
+/// A Live DB with a switch.
+struct Switched {
+    live_db: SqliteLiveDb,
+    is_away: AtomicBool,
+    /// Calls wait as long as somebody holds it.
+    gate: RwLock<()>,
+}
+
+macro_rules! switched {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) -> $ok:ty;)*) => {
+        #[async_trait]
+        impl LiveDb for Switched {
+            $(async fn $name(&self, $($arg: $type),*) -> Result<$ok, LiveDbError> {
+                let _open = self.gate.read().await;
+                if self.is_away.load(Ordering::SeqCst) {
+                    return Err(LiveDbError::Away("switched off".to_owned()));
+                }
+                self.live_db.$name($($arg),*).await
+            })*
+            async fn close(&self) {
+                self.live_db.close().await;
+            }
+        }
+    };
+}
+
+switched! {
+    fn ensure_room(producer: &ProducerId, candidate: &RoomId, now: UnixMs) -> RoomRow;
+    fn room(room: &RoomId) -> Option<RoomRow>;
+    fn add_key(key: &NewKey, in_use: Option<&LiveKeyId>, max: usize) -> Vec<LiveKeyId>;
+    fn key(id: &LiveKeyId) -> Option<KeyRow>;
+    fn revoke_key(id: &LiveKeyId, now: UnixMs) -> Option<KeyRow>;
+    fn keys(after: Option<&LiveKeyId>, limit: usize, now: UnixMs) -> Vec<KeyRecord>;
+    fn put_hold(room: &RoomId, hold: &Hold, now: UnixMs) -> ();
+    fn lift_hold(room: &RoomId) -> bool;
+    fn holds(after: Option<&RoomId>, limit: usize, now: UnixMs) -> Vec<HoldRow>;
+    fn apply(events: &[Event], now: UnixMs) -> Applied;
+    fn note_media(notes: &[MediaNote]) -> u64;
+    fn close_lost(now: UnixMs) -> u64;
+    fn newest_epochs() -> Vec<(RoomId, Epoch)>;
+    fn session(id: &SessionId) -> Option<SessionRow>;
+    fn broadcasts(filter: &BroadcastFilter, limit: usize) -> Vec<BroadcastRow>;
+    fn outbox(after: i64, limit: usize) -> Vec<OutboxRow>;
+    fn quarantine(after: i64, limit: usize) -> Vec<QuarantineRow>;
+    fn purge(retention: &Retention, now: UnixMs, limit: usize) -> Purged;
+    fn check() -> ();
+}
+
+async fn start() -> (Api, Arc<Switched>) {
+    let setup = Setup::new();
+    let live_db = SqliteLiveDb::open(setup.dir.path()).await.unwrap();
+    let switched = Arc::new(Switched { live_db, is_away: AtomicBool::new(false), gate: RwLock::default() });
+    let api = setup.start_on(Arc::clone(&switched) as Arc<dyn LiveDb>).await.unwrap();
+    (api, switched)
+}
+
+#[tokio::test]
+async fn with_the_live_db_away_history_waits_and_the_live_view_does_not() {
+    let (api, live_db) = start().await;
+    let session = api.on_air("anna").await;
+    live_db.is_away.store(true, Ordering::SeqCst);
+
+    let answer = api.get("/v1/broadcasts").expect(503);
+    assert_eq!((answer.code(), answer.header("retry-after")), ("live_db_away", "2"));
+    assert!(!answer.text.contains("switched off"), "the inner text stays inside");
+    assert_eq!(api.post("/v1/producers/anna/broadcast-url", json!({})).expect(503).code(), "live_db_away");
+    assert_eq!(api.get("/v1/sessions").expect(200).json["items"][0]["session_id"], session.id());
+    api.get(&format!("/v1/sessions/{}", session.id())).expect(200);
+    assert_eq!(api.get(&format!("/v1/rooms/{}", session.room())).expect(200).json["state"], "live");
+    assert_eq!(api.get("/v1/rooms/nobodys").expect(503).code(), "live_db_away");
+    let key = api.get(&format!("/v1/live-keys/{}", session.card.live_key_id)).expect(200).json;
+    assert_eq!((&key["state"], &key["created_at"]), (&json!("active"), &Value::Null));
+    let ready = api.get("/readyz").expect(200).json;
+    assert_eq!((&ready["status"], &ready["degraded"]), (&json!("ready"), &json!(["live_db"])));
+    assert!(api.get("/metrics").text.contains("onair_manager_live_db_up 0"));
+
+    live_db.is_away.store(false, Ordering::SeqCst);
+    api.get("/v1/broadcasts").expect(200);
+    assert_eq!(api.get("/readyz").expect(200).json["degraded"], json!([]));
+}
+
+#[tokio::test]
+async fn ends_holds_and_revocations_work_at_once_and_are_recorded_later() {
+    let (api, live_db) = start().await;
+    let session = api.on_air("anna").await;
+    let other = api.on_air("ben").await;
+    live_db.is_away.store(true, Ordering::SeqCst);
+
+    api.post(&format!("/v1/rooms/{}/end", session.room()), json!({"hold_seconds": 600})).expect(202);
+    assert!(session.lease(&api.registry).await.unwrap().order.is_some());
+    assert!(api.registry.hold(&session.card.room_id).await.unwrap().is_some());
+    let key = other.card.live_key_id.clone();
+    api.delete(&format!("/v1/live-keys/{key}")).expect(202);
+    assert_eq!(other.lease(&api.registry).await.unwrap().order.unwrap().reason, EndReason::Revoked);
+    api.put("/v1/rooms/third/hold", json!({"hold_seconds": 600})).expect(202);
+    api.delete("/v1/rooms/third/hold").expect(202);
+    assert_eq!(api.delete("/v1/live-keys/00unknown").expect(503).code(), "live_db_away");
+    assert!(api.get("/readyz").expect(200).json["degraded"].to_string().contains("records_owed"));
+
+    live_db.is_away.store(false, Ordering::SeqCst);
+    eventually("the rows that were owed", async || {
+        let row = api.live_db.key(&key).await.unwrap().unwrap();
+        let holds = api.live_db.holds(None, 9, UnixMs::now()).await.unwrap();
+        row.revoked.is_some() && holds.len() == 1 && holds[0].room_id == session.card.room_id
+    })
+    .await;
+    eventually("no debt", async || api.get("/readyz").json["degraded"] == json!([])).await;
+}
+
+#[tokio::test]
+async fn events_wait_for_the_live_db_and_are_all_there_after() {
+    let (api, live_db) = start().await;
+    live_db.is_away.store(true, Ordering::SeqCst);
+    let mut ids = Vec::new();
+    for n in 0..50 {
+        let session = crate::support::Session::of_room(&api.registry, &format!("r{n}"), "node-1").await;
+        let session = session.live(&api.registry, UnixMs::now()).await;
+        ids.push(session.id());
+        session.end(&api.registry, EndReason::Disconnected).await;
+    }
+    eventually("the lane has met the outage", async || {
+        api.get("/metrics").text.contains("onair_manager_live_db_up 0")
+    })
+    .await;
+    live_db.is_away.store(false, Ordering::SeqCst);
+    api.stored().await;
+    let told = api.live_db.outbox(0, 1_000).await.unwrap();
+    assert_eq!(told.len(), 100);
+    for id in ids {
+        let ours: Vec<_> =
+            told.iter().filter(|row| row.event_id.starts_with(&id)).map(|row| &row.kind).collect();
+        assert_eq!(ours, ["onair.broadcast.started.v1", "onair.broadcast.ended.v1"]);
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_carried_out_although_the_client_has_gone() {
+    let (api, live_db) = start().await;
+    let session = api.on_air("anna").await;
+    let key = session.card.live_key_id.clone();
+    let closed = live_db.gate.write().await;
+    let mut socket = std::net::TcpStream::connect(api.handle.http_addr()).unwrap();
+    let request =
+        format!("DELETE /v1/live-keys/{key} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
+    socket.write_all(request.as_bytes()).unwrap();
+    // Both are answered by the time the next request is, since the Manager has two workers that take turns.
+    for _ in 0..2 {
+        api.get("/livez").expect(200);
+    }
+    drop(socket);
+    drop(closed);
+    eventually("the revocation", async || session.lease(&api.registry).await.unwrap().order.is_some()).await;
+    assert!(api.live_db.key(&key).await.unwrap().unwrap().revoked.is_some());
+}

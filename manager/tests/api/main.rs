@@ -1,0 +1,17 @@
+//! Goal: the HTTP face does what its document says. Method: a real Manager on port 0, with a real `LocalRegistry` and
+//! SQLite in a directory of its own, asked over real HTTP; every answer is compared with the document's schema for it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod addresses;
+mod away;
+mod broadcasts;
+mod errors;
+mod health;
+mod limits;
+mod live_keys;
+mod restart;
+mod rooms;
+mod schema;
+mod sessions;
+mod support;

@@ -1,0 +1,319 @@
+//! A Manager to ask, and a registry in which sessions come and go.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onair_cluster::events::{AudioFacts, EndReason, VideoFacts};
+use onair_cluster::live_key::LiveKeySigner;
+use onair_cluster::registry::local::LocalRegistry;
+use onair_cluster::registry::{
+    Acquired, Batch, Claim, KeyRecord, LeaseTimes, LeaseView, Registry, Release, Renewal, Takeover,
+};
+use onair_cluster::{Facts, LiveKeyId, NodeId, ProducerId, RoomId, SessionCard, SessionId, UnixMs};
+use onair_manager::config::HttpLimits;
+use onair_manager::live_db::{LiveDb, SqliteLiveDb};
+use onair_manager::{
+    AdminToken, ManagerConfig, ManagerError, ManagerHandle, ManagerMetrics, ManagerParts, NodeStatus,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use ureq::http::Request;
+
+use crate::schema;
+
+pub(crate) const TOKEN: &str = "a-test-token-of-32-characters-ok";
+
+/// What is to be started.
+pub(crate) struct Setup {
+    pub(crate) dir: TempDir,
+    pub(crate) http: SocketAddr,
+    pub(crate) limits: HttpLimits,
+    pub(crate) keys_max: usize,
+}
+
+impl Setup {
+    pub(crate) fn new() -> Self {
+        let http = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { dir: tempfile::tempdir().unwrap(), http, limits: HttpLimits::default(), keys_max: 8 }
+    }
+
+    fn config(&self) -> ManagerConfig {
+        let node_id = NodeId::parse("node-1").unwrap();
+        let config = ManagerConfig::new(
+            self.http,
+            self.dir.path().into(),
+            "live.example.com:1935".to_owned(),
+            node_id,
+        );
+        ManagerConfig { limits: self.limits, live_keys_per_room_max: self.keys_max, ..config }
+    }
+
+    pub(crate) async fn start(self) -> Api {
+        let live_db = Arc::new(SqliteLiveDb::open(self.dir.path()).await.unwrap());
+        self.start_on(live_db).await.unwrap()
+    }
+
+    pub(crate) async fn start_on(self, live_db: Arc<dyn LiveDb>) -> Result<Api, ManagerError> {
+        let registry = Arc::new(LocalRegistry::new(LeaseTimes::default()));
+        let mut prometheus = prometheus_client::registry::Registry::default();
+        let metrics = ManagerMetrics::register(&mut prometheus);
+        let parts = ManagerParts {
+            registry: Arc::clone(&registry) as Arc<dyn Registry>,
+            signer: LiveKeySigner::generate("onair").unwrap(),
+            admin_token: AdminToken::new(TOKEN).unwrap(),
+            metrics,
+            prometheus: Arc::new(prometheus),
+            node_status: Arc::new(|| NodeStatus {
+                ready: true,
+                state: "serving".to_owned(),
+                degraded: vec![],
+            }),
+        };
+        let handle = onair_manager::start_on(self.config(), parts, Arc::clone(&live_db)).await?;
+        let base = format!("http://{}", handle.http_addr());
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(20)))
+            .build();
+        let mut api = Api {
+            handle,
+            registry,
+            live_db,
+            dir: self.dir,
+            base,
+            agent: config.into(),
+            document: Value::Null,
+        };
+        api.document = api.get("/openapi.json").json;
+        Ok(api)
+    }
+}
+
+/// A running Manager.
+pub(crate) struct Api {
+    pub(crate) handle: ManagerHandle,
+    pub(crate) registry: Arc<LocalRegistry>,
+    pub(crate) live_db: Arc<dyn LiveDb>,
+    pub(crate) dir: TempDir,
+    pub(crate) base: String,
+    agent: ureq::Agent,
+    pub(crate) document: Value,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: ureq::http::HeaderMap,
+    pub(crate) text: String,
+    pub(crate) json: Value,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The code of a problem, after looking whether it is a whole one.
+    pub(crate) fn code(&self) -> &str {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        let code = self.json["code"].as_str().unwrap();
+        assert_eq!(self.json["type"], format!("urn:onair:problem:{code}"));
+        assert_eq!(self.json["status"], self.status);
+        assert_eq!(self.json["request_id"], self.header("x-request-id"));
+        code
+    }
+
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+}
+
+impl Api {
+    pub(crate) async fn start() -> Self {
+        Setup::new().start().await
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, None)
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        self.ask("DELETE", path, None)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: Value) -> Answer {
+        self.ask("POST", path, Some(body.to_string()))
+    }
+
+    pub(crate) fn put(&self, path: &str, body: Value) -> Answer {
+        self.ask("PUT", path, Some(body.to_string()))
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str, body: Option<String>) -> Answer {
+        self.ask_with(method, path, &[("authorization", &format!("Bearer {TOKEN}"))], body)
+    }
+
+    /// Asks, and compares the answer with the document.
+    pub(crate) fn ask_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = match body {
+            Some(body) => self.agent.run(request.body(body).unwrap()),
+            None => self.agent.run(request.body(()).unwrap()),
+        };
+        let mut response = response.unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        let answer = Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            json: serde_json::from_str(&text).unwrap_or_default(),
+            text,
+        };
+        assert!(!answer.header("x-request-id").is_empty(), "{method} {path}");
+        if let Some(schema) = schema::of_answer(&self.document, path, method, answer.status)
+            && !answer.json.is_null()
+        {
+            schema::check(&self.document, schema, &answer.json, &format!("{method} {path}"));
+        }
+        answer
+    }
+
+    /// A broadcast address of `producer`.
+    pub(crate) fn address(&self, producer: &str) -> Value {
+        self.post(&format!("/v1/producers/{producer}/broadcast-url"), serde_json::json!({})).expect(201).json
+    }
+
+    /// Puts `producer` on air and waits until the Live DB knows.
+    pub(crate) async fn on_air(&self, producer: &str) -> Session {
+        let address = self.address(producer);
+        let room: RoomId = address["room_id"].as_str().unwrap().parse().unwrap();
+        let key: LiveKeyId = address["live_key_id"].as_str().unwrap().parse().unwrap();
+        let session = Session::granted(&self.registry, room, key, "node-1").await.unwrap();
+        let session = session.live(&self.registry, UnixMs::now()).await;
+        self.stored().await;
+        session
+    }
+
+    /// Waits until the Manager has stored all that the registry has told.
+    pub(crate) async fn stored(&self) {
+        let registry = &self.registry;
+        eventually("all events stored", async || {
+            let mut left = 0;
+            for shard in onair_cluster::Shard::all() {
+                left += registry.events(shard, 10_000).await.unwrap().len();
+            }
+            left == 0
+        })
+        .await;
+    }
+}
+
+/// Waits for a condition that nobody announces; generous, since only a failure waits that long.
+pub(crate) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+    let patience = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !is_so().await {
+        assert!(tokio::time::Instant::now() < patience, "never came: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// A publisher as the registry sees one.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) card: SessionCard,
+    pub(crate) facts: Facts,
+}
+
+impl Session {
+    /// Claims `room`. `None` when it is not granted.
+    pub(crate) async fn granted(
+        registry: &LocalRegistry,
+        room: RoomId,
+        key: LiveKeyId,
+        node: &str,
+    ) -> Option<Self> {
+        let claim = Claim {
+            session_id: SessionId::random(),
+            room_id: room,
+            live_key_id: key,
+            node_id: NodeId::parse(node).unwrap(),
+            client_addr: "192.0.2.7".parse().unwrap(),
+            client_agent: "obs 30".to_owned(),
+        };
+        let batch = Batch { claims: vec![claim], ..Batch::default() };
+        let reply = registry.commit(&batch).await.claims.remove(0).unwrap();
+        match reply.answer {
+            Acquired::Granted(grant) => Some(Self { card: grant.card, facts: Facts::default() }),
+            _ => None,
+        }
+    }
+
+    /// A session of a room that no Manager made.
+    pub(crate) async fn of_room(registry: &LocalRegistry, room: &str, node: &str) -> Self {
+        let room: RoomId = room.parse().unwrap();
+        let key = LiveKeyId::random(&room);
+        let record = KeyRecord {
+            live_key_id: key.clone(),
+            room_id: room.clone(),
+            producer_id: ProducerId::parse(&format!("p-{room}")).unwrap(),
+            takeover: Takeover::Idle,
+            max_duration: None,
+            revoked: false,
+            expires_at: UnixMs::now().plus(Duration::from_secs(3_600)),
+        };
+        registry.put_key(&record).await.unwrap();
+        Self::granted(registry, room, key, node).await.unwrap()
+    }
+
+    pub(crate) async fn live(mut self, registry: &LocalRegistry, at: UnixMs) -> Self {
+        self.facts = Facts {
+            live_at: Some(at),
+            last_media_at: Some(at),
+            bytes_in: 1_000,
+            bitrate_kbps: 2_500,
+            video: Some(VideoFacts {
+                codec: "h264".to_owned(),
+                width: Some(1280),
+                height: Some(720),
+                fps: Some(29.97),
+            }),
+            audio: Some(AudioFacts { codec: "aac".to_owned(), sample_rate: Some(48_000), channels: Some(2) }),
+            players: 3,
+        };
+        self.renew(registry).await;
+        self
+    }
+
+    pub(crate) async fn renew(&self, registry: &LocalRegistry) {
+        let renewal = Renewal { card: self.card.clone(), facts: self.facts.clone() };
+        registry.commit(&Batch { renewals: vec![renewal], ..Batch::default() }).await;
+    }
+
+    pub(crate) async fn end(self, registry: &LocalRegistry, reason: EndReason) {
+        let release = Release { card: self.card, facts: self.facts, reason };
+        registry.commit(&Batch { releases: vec![release], ..Batch::default() }).await;
+    }
+
+    pub(crate) fn id(&self) -> String {
+        self.card.session_id.to_string()
+    }
+
+    pub(crate) fn room(&self) -> &str {
+        self.card.room_id.as_str()
+    }
+
+    pub(crate) async fn lease(&self, registry: &LocalRegistry) -> Option<LeaseView> {
+        registry.lease(&self.card.room_id).await.unwrap()
+    }
+}
