@@ -36,8 +36,15 @@ pub struct LocalRegistry {
     times: LeaseTimes,
     clock: Arc<dyn Clock>,
     /// One per shard, by its number.
-    shards: Box<[Mutex<ShardState>]>,
+    shards: Box<[Mutex<Kept>]>,
     bells: Bells,
+}
+
+/// A shard under its lock.
+struct Kept {
+    state: ShardState,
+    /// By how much wall time was ahead of boot time at the last transition, in ms.
+    wall_ahead: i64,
 }
 
 impl LocalRegistry {
@@ -54,8 +61,9 @@ impl LocalRegistry {
 
     /// The same on another clock, for tests.
     pub fn with_clock(times: LeaseTimes, clock: Arc<dyn Clock>) -> Self {
-        let shards =
-            Shard::all().map(|shard| Mutex::new(ShardState::new(shard, times, Self::UNREAD_MAX))).collect();
+        let wall_ahead = wall_ahead(&*clock);
+        let kept = |shard| Kept { state: ShardState::new(shard, times, Self::UNREAD_MAX), wall_ahead };
+        let shards = Shard::all().map(|shard| Mutex::new(kept(shard))).collect();
         Self { times, clock, shards, bells: Bells::new() }
     }
 
@@ -76,10 +84,12 @@ impl LocalRegistry {
     /// Runs one transition under the shard's lock, and rings the bells for it after.
     fn with<T>(&self, shard: Shard, transition: impl FnOnce(UnixMs, &mut ShardState) -> T) -> T {
         let (answer, rings, is_news) = {
-            let mut state = self.shards[shard.index()].lock();
+            let mut kept = self.shards[shard.index()].lock();
+            kept.follow(wall_ahead(&*self.clock));
+            let state = &mut kept.state;
             let before = state.last_n();
             // Read under the lock, so that the times of a shard's events rise like their numbers.
-            let answer = transition(self.clock.unix(), &mut state);
+            let answer = transition(self.clock.unix(), state);
             (answer, state.take_rings(), state.last_n() != before)
         };
         self.bells.ring(rings);
@@ -102,6 +112,23 @@ impl LocalRegistry {
             let _ = self.with(shard, |now, state| state.reap(now, usize::MAX));
         }
     }
+}
+
+impl Kept {
+    /// When the machine's wall clock is set, the deadlines move along: nobody is dead because the time of day was wrong.
+    fn follow(&mut self, wall_ahead: i64) {
+        let step = wall_ahead.saturating_sub(self.wall_ahead);
+        // Less is the slewing of NTP and the resolution of the clocks.
+        if step.abs() >= 250 {
+            self.state.shift_deadlines(step);
+            self.wall_ahead = wall_ahead;
+        }
+    }
+}
+
+fn wall_ahead(clock: &dyn Clock) -> i64 {
+    let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    ms(clock.unix().0).saturating_sub(ms(clock.boot().0 / 1_000_000))
 }
 
 async fn reap_while_in_use(registry: Weak<LocalRegistry>) {

@@ -83,6 +83,19 @@ impl ShardState {
         self.epoch_high = self.epoch_high.max(epoch);
     }
 
+    /// Moves all deadlines of leases and wishes by `by_ms`, since the clock that `now` comes from was set by that much.
+    pub fn shift_deadlines(&mut self, by_ms: i64) {
+        let shifted = |at: UnixMs| UnixMs(at.0.saturating_add_signed(by_ms));
+        self.deadlines.clear();
+        for (room, lease) in &mut self.leases {
+            lease.until = shifted(lease.until);
+            if let Some(want) = &mut lease.want {
+                want.until = shifted(want.until);
+            }
+            self.deadlines.insert((lease.until, room.clone()));
+        }
+    }
+
     // === leases ===
 
     /// Ends the leases whose deadline and grace are past, at most `limit`, as [`EndReason::Lost`]; returns their rooms.
