@@ -73,8 +73,9 @@ pub fn gstreamer(node: &Node, url: &str, frames: u32) -> Process {
     command.args(["-q", "flvmux", "name=mux", "streamable=true", "!", "rtmp2sink"]);
     command.arg(format!("location={url}"));
     command.args(["videotestsrc", "is-live=true", &format!("num-buffers={frames}"), "!"]);
-    command.args(["video/x-raw,format=I420,width=320,height=180,framerate=30/1", "!", "x264enc", "tune=zerolatency"]);
-    command.args(["speed-preset=ultrafast", "key-int-max=30", "!", "h264parse", "!", "queue", "!", "mux."]);
+    command.args(["video/x-raw,format=I420,width=320,height=180,framerate=30/1", "!"]);
+    command.args(["x264enc", "tune=zerolatency", "speed-preset=ultrafast", "key-int-max=30", "!"]);
+    command.args(["h264parse", "!", "queue", "!", "mux."]);
     command.args(["audiotestsrc", "is-live=true", &format!("num-buffers={audio_buffers}"), "!"]);
     command.args([
         "audio/x-raw,rate=48000,channels=1",
