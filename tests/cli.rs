@@ -134,9 +134,9 @@ fn sigterm_and_ctrl_c_drain_and_exit_0() {
     for is_ctrl_c in [false, true] {
         let mut node = Node::start();
         if is_ctrl_c {
-            node.interrupt()
+            node.interrupt();
         } else {
-            node.terminate()
+            node.terminate();
         }
         assert_eq!(node.wait(secs(15)).code(), Some(0), "{}", node.log());
     }
