@@ -58,7 +58,12 @@ pub(super) async fn broadcasts(
         query.push(" AND producer_id = ").push_bind(producer.as_str().to_owned());
     }
     if let Some(node) = &filter.node {
-        query.push(" AND node_id = ").push_bind(node.as_str().to_owned());
+        // A node has many broadcasts: beside any narrower filter its index is the wrong one, which `+` hides from the
+        // planner. <https://sqlite.org/optoverview.html#disqualifying_where_clause_terms_using_unary_>
+        let is_narrow =
+            filter.room.is_some() || filter.producer.is_some() || filter.state == Some(BroadcastState::Live);
+        query.push(if is_narrow { " AND +node_id = " } else { " AND node_id = " });
+        query.push_bind(node.as_str().to_owned());
     }
     match filter.state {
         Some(BroadcastState::Live) => query.push(" AND ended_at IS NULL"),
