@@ -1,5 +1,6 @@
 //! `onair serve`: one whole node. Composes registry, keeper, Manager and ingest, runs until told to stop, then drains.
 
+use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -55,7 +56,7 @@ pub(crate) enum ServeError {
     Ingest(#[from] onair_ingest::StartError),
     /// A part that must live as long as the node ended by itself.
     #[error("{0} ended by itself; see the log")]
-    Died(&'static str),
+    Died(Part),
     /// A second signal.
     #[error("told twice: not waiting for the drain")]
     Interrupted,
@@ -77,6 +78,24 @@ impl ServeError {
     }
 }
 
+/// What must live as long as the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Sockets and actors.
+    Ingest,
+    /// The database and the API.
+    Manager,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ingest => "ingest",
+            Self::Manager => "the Manager",
+        })
+    }
+}
+
 /// Runs a node until a signal, and drains it.
 pub(crate) fn serve(config: &Config) -> Result<(), ServeError> {
     let runtime =
@@ -93,19 +112,19 @@ async fn run(config: &Config) -> Result<(), ServeError> {
     let mut node = Node::build(config, &dir).await?;
     node.greet(config, &dir).await;
 
-    let died = tokio::select! {
+    let dead = tokio::select! {
         signal = signals.next() => {
             tracing::info!(signal, "told to stop: draining");
             None
         }
         part = node.died() => {
-            tracing::error!(part, "a part of this node is gone: draining the rest");
+            tracing::error!(%part, "a part of this node is gone: draining the rest");
             Some(part)
         }
     };
     let patience = config.node.drain_timeout.0;
     tokio::select! {
-        () = node.drain(patience) => died.map_or(Ok(()), |part| Err(ServeError::Died(part))),
+        () = node.drain(patience, dead) => dead.map_or(Ok(()), |part| Err(ServeError::Died(part))),
         signal = signals.next() => {
             tracing::warn!(signal, "told again: leaving at once");
             Err(ServeError::Interrupted)
@@ -178,19 +197,20 @@ impl Node {
         let _ = write!(stdout, "{greeting}").and_then(|()| stdout.flush());
     }
 
-    /// Resolves with the name of a part that ended though nobody told it to.
-    async fn died(&mut self) -> &'static str {
+    /// Resolves with a part that ended though nobody told it to.
+    async fn died(&mut self) -> Part {
         tokio::select! {
-            () = self.ingest.died() => "ingest",
-            () = self.manager.died() => "the Manager",
+            () = self.ingest.died() => Part::Ingest,
+            () = self.manager.died() => Part::Manager,
         }
     }
 
     /// In this order: no new connections, leases given back before sockets close, then the last events stored.
-    async fn drain(self, patience: Duration) {
+    async fn drain(self, patience: Duration, dead: Option<Part>) {
         let began = Instant::now();
         self.is_draining.store(true, Ordering::Relaxed);
-        let unrecorded = self.ingest.drain(patience).await;
+        // Dead, it has nothing left to drain: its connections went with it.
+        let unrecorded = if dead == Some(Part::Ingest) { 0 } else { self.ingest.drain(patience).await };
         let left = patience.saturating_sub(began.elapsed()).max(MANAGER_PATIENCE_MIN);
         let unread = self.manager.stop(left).await;
         if unrecorded + unread == 0 {

@@ -155,6 +155,24 @@ fn a_restart_keeps_rooms_and_keys_and_the_demo_address() {
 }
 
 #[test]
+fn a_good_key_is_never_refused_while_the_node_starts() {
+    let mut node = Node::start();
+    let address = node.address("alice");
+    let rtmp = node.rtmp;
+    node.kill();
+    // An encoder that tries again and again through the whole restart.
+    let encoder = std::thread::spawn(move || {
+        let here = [127, 0, 0, 1].into();
+        eventually("the node to be back", LONG, || {
+            Publisher::start_at(here, rtmp, &address.room, &address.live_key).ok()
+        })
+        .map(|_| ())
+    });
+    let _node = node.restart();
+    assert_eq!(encoder.join().expect("no panic"), Ok(()), "the first answer is yes");
+}
+
+#[test]
 fn logs_are_json_without_a_terminal_and_hold_no_secret() {
     let mut node = Node::start();
     let address = node.address("alice");

@@ -48,23 +48,33 @@ impl Publisher {
 
     /// Publishes `key` into `room` from the local address `from`.
     pub fn start_from(from: IpAddr, node: &Node, room: &str, key: &str) -> Result<Self, Refusal> {
+        Self::start_at(from, node.rtmp, room, key).expect("a TCP connection")
+    }
+
+    /// The same at an address where perhaps nobody listens.
+    pub fn start_at(
+        from: IpAddr,
+        to: SocketAddr,
+        room: &str,
+        key: &str,
+    ) -> io::Result<Result<Self, Refusal>> {
         let began = Instant::now();
-        let mut link = Link::open(from, node.rtmp, room, key).expect("a TCP connection");
-        link.socket.set_read_timeout(Some(super::LONG)).expect("a timeout");
+        let mut link = Link::open(from, to, room, key)?;
+        link.socket.set_read_timeout(Some(super::LONG))?;
         loop {
             match link.events.pop_front() {
                 Some(ClientEvent::Started) => {
                     let start_took = began.elapsed();
-                    link.socket.set_nonblocking(true).expect("a socket");
-                    return Ok(Self { link, start_took });
+                    link.socket.set_nonblocking(true)?;
+                    return Ok(Ok(Self { link, start_took }));
                 }
                 Some(ClientEvent::Refused { code, description }) => {
                     link.expect_close();
-                    return Err(Refusal { code, description });
+                    return Ok(Err(Refusal { code, description }));
                 }
                 Some(_) => {}
                 None if link.is_closed => {
-                    return Err(Refusal { code: String::new(), description: String::new() });
+                    return Ok(Err(Refusal { code: String::new(), description: String::new() }));
                 }
                 None => link.read(),
             }
