@@ -24,6 +24,7 @@ check: fmt clippy docs deny pure typos ## everything but the tests: format, lint
 
 fmt:
 	cargo fmt --all --check
+	cargo fmt --manifest-path codec/fuzz/Cargo.toml --check
 
 clippy:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -44,5 +45,5 @@ typos:
 fuzz: ## run every fuzz target of the codec for FUZZ_SECONDS (60) each; needs nightly and cargo-fuzz
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 
-bench: ## the codec's benchmarks
-	cargo bench --locked -p onair-codec
+bench: ## the benchmarks: the codec's chunks, the registry and keeper, the Live DB
+	cargo bench --locked --workspace

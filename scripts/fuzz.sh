@@ -9,5 +9,9 @@ seconds=${1:-60}
 targets=$(cargo +nightly fuzz list)
 for target in $targets; do
     echo "== $target, $seconds s"
-    cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10
+    # What is found goes into the first directory; the second holds what is worth keeping.
+    corpora=("fuzz/corpus/$target")
+    [ -d "fuzz/seeds/$target" ] && corpora+=("fuzz/seeds/$target")
+    mkdir -p "${corpora[0]}"
+    cargo +nightly fuzz run "$target" "${corpora[@]}" -- -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10
 done
