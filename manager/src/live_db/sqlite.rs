@@ -6,22 +6,22 @@
 
 mod apply;
 mod columns;
+mod connections;
 mod history;
 mod keys;
 mod upkeep;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::Path;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use onair_cluster::registry::{Hold, KeyRecord};
 use onair_cluster::{Epoch, Event, LiveKeyId, ProducerId, RoomId, SessionId, UnixMs};
 use parking_lot::Mutex;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{Sqlite, Transaction};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
+
+use self::connections::{Connections, PATIENCE};
 
 use super::{
     Applied, BroadcastFilter, BroadcastRow, HoldRow, KeyRow, LiveDb, LiveDbError, MediaNote, NewKey,
@@ -32,20 +32,13 @@ use crate::config::Retention;
 /// An open SQLite Live DB.
 #[derive(Debug)]
 pub struct SqliteLiveDb {
-    /// At most one connection: SQLite has one writer anyway, and waiting here is fair, unlike waiting for its lock.
-    writer: SqlitePool,
-    readers: SqlitePool,
+    connections: Connections,
     /// Held until [`LiveDb::close`] or the end of the process.
     lock: Mutex<Option<File>>,
 }
 
 /// The database's name in the data directory.
 const FILE_NAME: &str = "live.db";
-
-/// Readers beside the writer: history, and look-ups for requests.
-const READERS: u32 = 4;
-/// How long a call waits for a connection, and for a lock that a foreign tool (a backup) holds.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 impl SqliteLiveDb {
     /// Opens `live.db` in `dir`, making both if need be, and migrates it.
@@ -72,24 +65,20 @@ impl SqliteLiveDb {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(PATIENCE);
-        let pool = SqlitePoolOptions::new()
-            .acquire_timeout(PATIENCE)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false);
         let writing = options.clone().create_if_missing(true).optimize_on_close(true, Some(400));
-        let writer = pool.clone().max_connections(1).connect_with(writing).await.map_err(failure)?;
+        let mut writer = writing.connect().await.map_err(failure)?;
         sqlx::migrate!("src/live_db/migrations/sqlite")
-            .run(&writer)
+            .run(&mut writer)
             .await
             .map_err(|e| LiveDbError::Unreadable(format!("{}: {e}", path.display())))?;
-        let readers = pool.max_connections(READERS).connect_with(options.read_only(true)).await;
-        Ok(Self { writer, readers: readers.map_err(failure)?, lock: Mutex::new(Some(lock)) })
+        let connections = Connections::open(writer, options).await?;
+        Ok(Self { connections, lock: Mutex::new(Some(lock)) })
     }
+}
 
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, LiveDbError> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failure)
-    }
+/// A transaction that has the writer's lock from its start.
+async fn begin(writer: &mut SqliteConnection) -> Result<Transaction<'_, Sqlite>, LiveDbError> {
+    writer.begin_with("BEGIN IMMEDIATE").await.map_err(failure)
 }
 
 /// What an error of sqlx means to our callers. <https://sqlite.org/rescode.html>
@@ -119,7 +108,7 @@ fn failure(e: sqlx::Error) -> LiveDbError {
 }
 
 /// Commits, if what was done in the transaction succeeded; else rolls back.
-async fn settle<T>(tx: Transaction<'static, Sqlite>, done: Result<T, LiveDbError>) -> Result<T, LiveDbError> {
+async fn settle<T>(tx: Transaction<'_, Sqlite>, done: Result<T, LiveDbError>) -> Result<T, LiveDbError> {
     match done {
         Ok(value) => {
             tx.commit().await.map_err(failure)?;
@@ -142,18 +131,19 @@ impl LiveDb for SqliteLiveDb {
         now: UnixMs,
     ) -> Result<RoomRow, LiveDbError> {
         // Nearly always there: no need to wait for the writer.
-        let mut reader = self.readers.acquire().await.map_err(failure)?;
+        let mut reader = self.connections.reader().await?;
         if let Some(room) = keys::room_of(&mut reader, producer).await? {
             return Ok(room);
         }
         drop(reader);
-        let mut tx = self.begin().await?;
+        let mut writer = self.connections.writer().await?;
+        let mut tx = begin(&mut writer).await?;
         let done = keys::ensure_room(&mut tx, producer, candidate, now).await;
         settle(tx, done).await
     }
 
     async fn room(&self, room: &RoomId) -> Result<Option<RoomRow>, LiveDbError> {
-        keys::room(&mut *self.readers.acquire().await.map_err(failure)?, room).await
+        keys::room(&mut *self.connections.reader().await?, room).await
     }
 
     async fn add_key(
@@ -162,17 +152,19 @@ impl LiveDb for SqliteLiveDb {
         in_use: Option<&LiveKeyId>,
         max: usize,
     ) -> Result<Vec<LiveKeyId>, LiveDbError> {
-        let mut tx = self.begin().await?;
+        let mut writer = self.connections.writer().await?;
+        let mut tx = begin(&mut writer).await?;
         let done = keys::add(&mut tx, key, in_use, max).await;
         settle(tx, done).await
     }
 
     async fn key(&self, id: &LiveKeyId) -> Result<Option<KeyRow>, LiveDbError> {
-        keys::key(&mut *self.readers.acquire().await.map_err(failure)?, id).await
+        keys::key(&mut *self.connections.reader().await?, id).await
     }
 
     async fn revoke_key(&self, id: &LiveKeyId, now: UnixMs) -> Result<Option<KeyRow>, LiveDbError> {
-        let mut tx = self.begin().await?;
+        let mut writer = self.connections.writer().await?;
+        let mut tx = begin(&mut writer).await?;
         let done = keys::revoke(&mut tx, id, now).await;
         settle(tx, done).await
     }
@@ -183,17 +175,19 @@ impl LiveDb for SqliteLiveDb {
         limit: usize,
         now: UnixMs,
     ) -> Result<Vec<KeyRecord>, LiveDbError> {
-        keys::records(&mut *self.readers.acquire().await.map_err(failure)?, after, limit, now).await
+        keys::records(&mut *self.connections.reader().await?, after, limit, now).await
     }
 
     async fn put_hold(&self, room: &RoomId, hold: &Hold, now: UnixMs) -> Result<(), LiveDbError> {
-        let mut tx = self.begin().await?;
+        let mut writer = self.connections.writer().await?;
+        let mut tx = begin(&mut writer).await?;
         let done = keys::put_hold(&mut tx, room, hold, now).await;
         settle(tx, done).await
     }
 
     async fn lift_hold(&self, room: &RoomId) -> Result<bool, LiveDbError> {
-        let mut tx = self.begin().await?;
+        let mut writer = self.connections.writer().await?;
+        let mut tx = begin(&mut writer).await?;
         let done = keys::lift_hold(&mut tx, room).await;
         settle(tx, done).await
     }
@@ -204,38 +198,40 @@ impl LiveDb for SqliteLiveDb {
         limit: usize,
         now: UnixMs,
     ) -> Result<Vec<HoldRow>, LiveDbError> {
-        keys::holds(&mut *self.readers.acquire().await.map_err(failure)?, after, limit, now).await
+        keys::holds(&mut *self.connections.reader().await?, after, limit, now).await
     }
 
     async fn apply(&self, events: &[Event], now: UnixMs) -> Result<Applied, LiveDbError> {
         // Refusals are very rare, savepoints cost two statements an event: first without them.
-        let mut tx = self.begin().await?;
+        let mut writer = self.connections.writer().await?;
+        let mut tx = begin(&mut writer).await?;
         let done = apply::together(&mut tx, events, now).await;
         match settle(tx, done).await {
             Err(LiveDbError::Refused(_)) => {}
             other => return other,
         }
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&mut writer).await?;
         let done = apply::one_by_one(&mut tx, events, now).await;
         settle(tx, done).await
     }
 
     async fn note_media(&self, notes: &[MediaNote]) -> Result<u64, LiveDbError> {
-        upkeep::note_media(&mut *self.writer.acquire().await.map_err(failure)?, notes).await
+        upkeep::note_media(&mut *self.connections.writer().await?, notes).await
     }
 
     async fn close_lost(&self, now: UnixMs) -> Result<u64, LiveDbError> {
-        let mut tx = self.begin().await?;
+        let mut writer = self.connections.writer().await?;
+        let mut tx = begin(&mut writer).await?;
         let done = apply::close_lost(&mut tx, now).await;
         settle(tx, done).await
     }
 
     async fn newest_epochs(&self) -> Result<Vec<(RoomId, Epoch)>, LiveDbError> {
-        history::newest_epochs(&mut *self.readers.acquire().await.map_err(failure)?).await
+        history::newest_epochs(&mut *self.connections.reader().await?).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, LiveDbError> {
-        history::session(&mut *self.readers.acquire().await.map_err(failure)?, id).await
+        history::session(&mut *self.connections.reader().await?, id).await
     }
 
     async fn broadcasts(
@@ -243,30 +239,30 @@ impl LiveDb for SqliteLiveDb {
         filter: &BroadcastFilter,
         limit: usize,
     ) -> Result<Vec<BroadcastRow>, LiveDbError> {
-        history::broadcasts(&mut *self.readers.acquire().await.map_err(failure)?, filter, limit).await
+        history::broadcasts(&mut *self.connections.reader().await?, filter, limit).await
     }
 
     async fn outbox(&self, after: i64, limit: usize) -> Result<Vec<OutboxRow>, LiveDbError> {
-        history::outbox(&mut *self.readers.acquire().await.map_err(failure)?, after, limit).await
+        history::outbox(&mut *self.connections.reader().await?, after, limit).await
     }
 
     async fn quarantine(&self, after: i64, limit: usize) -> Result<Vec<QuarantineRow>, LiveDbError> {
-        history::quarantine(&mut *self.readers.acquire().await.map_err(failure)?, after, limit).await
+        history::quarantine(&mut *self.connections.reader().await?, after, limit).await
     }
 
     async fn purge(&self, retention: &Retention, now: UnixMs, limit: usize) -> Result<Purged, LiveDbError> {
-        let mut tx = self.begin().await?;
+        let mut writer = self.connections.writer().await?;
+        let mut tx = begin(&mut writer).await?;
         let done = upkeep::purge(&mut tx, retention, now, limit).await;
         settle(tx, done).await
     }
 
     async fn check(&self) -> Result<(), LiveDbError> {
-        upkeep::check(&mut *self.readers.acquire().await.map_err(failure)?).await
+        upkeep::check(&mut *self.connections.reader().await?).await
     }
 
     async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        self.connections.close().await;
         self.lock.lock().take();
     }
 }

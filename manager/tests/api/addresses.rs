@@ -93,7 +93,7 @@ async fn a_wish_that_cannot_be_met_names_what_is_wrong() {
     assert_eq!((answer.code(), &answer.json["parameter"]), ("bad_parameter", &json!("producer")));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test]
 async fn the_program_gets_addresses_the_same_way() {
     let api = Api::start().await;
     let producer = ProducerId::parse("demo").unwrap();
