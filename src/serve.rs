@@ -18,6 +18,7 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::demo;
+use crate::descriptors;
 use crate::exit::Exit;
 use crate::greeting::{self, Greeting};
 use crate::secrets::{Secrets, SecretsError};
@@ -108,6 +109,7 @@ pub(crate) fn serve(config: &Config) -> Result<(), ServeError> {
 
 async fn run(config: &Config) -> Result<(), ServeError> {
     let mut signals = Signals::install()?;
+    descriptors::provide_for(config.rtmp.connections_max);
     let dir = DataDir::open(&config.node.data_dir).map_err(SecretsError::from)?;
     let mut node = Node::build(config, &dir).await?;
     node.greet(config, &dir).await;
