@@ -107,10 +107,13 @@ mod tests {
     fn the_document_describes_the_table_and_nothing_else() {
         let document = serde_json::to_value(openapi::Description::openapi()).unwrap();
         let mut described = BTreeSet::new();
+        let mut names = BTreeSet::new();
         for (path, methods) in document["paths"].as_object().unwrap() {
             for (method, operation) in methods.as_object().unwrap() {
                 let needs_token_here = operation["security"][0]["admin_token"].is_array();
                 assert_eq!(needs_token_here, needs_token(path), "{method} {path}");
+                let name = operation["operationId"].as_str().unwrap().to_owned();
+                assert!(names.insert(name.clone()), "{name} is two operations");
                 described.insert(format!("{} {path}", method.to_uppercase()));
             }
         }

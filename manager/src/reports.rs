@@ -266,16 +266,16 @@ pub(crate) struct RequestServed<'a> {
 impl RequestServed<'_> {
     pub(crate) fn emit(self, metrics: &ManagerMetrics) {
         let RequestLabels { route, method, status } = &self.labels;
-        let (request_id, took_us, peer) = (self.request_id, self.took.as_micros(), self.peer);
-        let internal = self.internal.unwrap_or_default();
+        let (request_id, took_us, internal) = (self.request_id, self.took.as_micros(), self.internal);
+        let peer = self.peer.map(tracing::field::display);
         metrics.request_time.observe(self.took.as_secs_f64());
         if *status == 401 {
             metrics.refused_tokens.inc();
         }
         match status {
-            500.. => error!(route, method, status, request_id, took_us, ?peer, internal, "request failed"),
-            400.. => info!(route, method, status, request_id, took_us, ?peer, internal, "request refused"),
-            _ => debug!(route, method, status, request_id, took_us, ?peer, "request answered"),
+            500.. => error!(route, method, status, request_id, took_us, peer, internal, "request failed"),
+            400.. => info!(route, method, status, request_id, took_us, peer, internal, "request refused"),
+            _ => debug!(route, method, status, request_id, took_us, peer, "request answered"),
         }
         metrics.requests.get_or_create(&self.labels).inc();
     }

@@ -35,6 +35,7 @@ fn cursor(row: &BroadcastRow) -> String {
 #[utoipa::path(
     get,
     path = "/v1/broadcasts",
+    operation_id = "listBroadcasts",
     tag = "broadcasts",
     params(ListParams),
     responses(

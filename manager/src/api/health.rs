@@ -43,6 +43,7 @@ pub(super) struct JwksView {
 #[utoipa::path(
     get,
     path = "/livez",
+    operation_id = "getLiveness",
     tag = "health",
     responses((status = 200, description = "It does", body = LiveView))
 )]
@@ -54,6 +55,7 @@ pub(super) async fn livez() -> HttpResponse {
 #[utoipa::path(
     get,
     path = "/readyz",
+    operation_id = "getReadiness",
     tag = "health",
     responses(
         (status = 200, description = "They may", body = ReadyView),
@@ -85,6 +87,7 @@ pub(super) async fn readyz(core: web::Data<Core>) -> HttpResponse {
 #[utoipa::path(
     get,
     path = "/metrics",
+    operation_id = "getMetrics",
     tag = "health",
     responses((status = 200, description = "Metrics", body = String, content_type = "application/openmetrics-text"))
 )]
@@ -102,6 +105,7 @@ pub(super) async fn metrics(core: web::Data<Core>) -> Result<HttpResponse, Probl
 #[utoipa::path(
     get,
     path = "/.well-known/jwks.json",
+    operation_id = "getKeySet",
     tag = "health",
     responses((status = 200, description = "A JSON Web Key Set", body = JwksView))
 )]

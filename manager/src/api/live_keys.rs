@@ -52,6 +52,7 @@ impl From<KeyRecord> for LiveKeyView {
 #[utoipa::path(
     get,
     path = "/v1/live-keys/{live_key}",
+    operation_id = "getLiveKey",
     tag = "live keys",
     params(("live_key" = String, Path, description = "The key's id, not the key")),
     responses(
@@ -84,6 +85,7 @@ pub(super) async fn one(core: web::Data<Core>, id: web::Path<String>) -> Result<
 #[utoipa::path(
     delete,
     path = "/v1/live-keys/{live_key}",
+    operation_id = "revokeLiveKey",
     tag = "live keys",
     params(("live_key" = String, Path, description = "The key's id, not the key")),
     responses(

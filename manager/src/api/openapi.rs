@@ -54,6 +54,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| Description::openapi().to_j
 #[utoipa::path(
     get,
     path = "/openapi.json",
+    operation_id = "getDescription",
     tag = "health",
     responses((status = 200, description = "OpenAPI 3.1", body = Object))
 )]

@@ -26,7 +26,8 @@ pub(super) struct ListParams {
     node: Option<String>,
     /// Only in this state: `granted` or `live` for sessions, `live` or `ended` for broadcasts.
     state: Option<String>,
-    /// Items of a page: 1 to 500, 50 unless given.
+    /// Items of a page; 50 unless given.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// Where the next page begins: `next` of the page before.
     after: Option<String>,

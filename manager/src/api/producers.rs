@@ -62,6 +62,7 @@ pub(super) fn seconds(
 #[utoipa::path(
     post,
     path = "/v1/producers/{producer}/broadcast-url",
+    operation_id = "createBroadcastUrl",
     tag = "producers",
     params(("producer" = String, Path, description = "1 to 128 characters of A-Z a-z 0-9 _ - . : @ +")),
     request_body(content = AddressRequest, description = "May be empty"),

@@ -55,6 +55,7 @@ fn check_reason(reason: &str) -> Result<(), Problem> {
 #[utoipa::path(
     get,
     path = "/v1/rooms/{room}",
+    operation_id = "getRoom",
     tag = "rooms",
     params(("room" = String, Path, description = "1 to 64 characters of A-Z a-z 0-9 _ -")),
     responses(
@@ -100,6 +101,7 @@ pub(super) async fn one(core: web::Data<Core>, room: web::Path<String>) -> Resul
 #[utoipa::path(
     post,
     path = "/v1/rooms/{room}/end",
+    operation_id = "endRoom",
     tag = "rooms",
     params(("room" = String, Path, description = "The room")),
     request_body(content = EndRequest, description = "May be empty"),
@@ -148,6 +150,7 @@ pub(super) async fn end(
 #[utoipa::path(
     put,
     path = "/v1/rooms/{room}/hold",
+    operation_id = "putHold",
     tag = "rooms",
     params(("room" = String, Path, description = "The room; it need not be on record")),
     request_body = HoldRequest,
@@ -183,6 +186,7 @@ pub(super) async fn put_hold(
 #[utoipa::path(
     delete,
     path = "/v1/rooms/{room}/hold",
+    operation_id = "liftHold",
     tag = "rooms",
     params(("room" = String, Path, description = "The room")),
     responses(

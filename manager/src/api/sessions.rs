@@ -64,6 +64,7 @@ fn cursor(lease: &LeaseView) -> String {
 #[utoipa::path(
     get,
     path = "/v1/sessions",
+    operation_id = "listSessions",
     tag = "sessions",
     params(ListParams),
     responses(
@@ -127,6 +128,7 @@ async fn walk(core: &Core, filter: &Filter) -> Result<(Vec<LeaseView>, Option<St
 #[utoipa::path(
     get,
     path = "/v1/sessions/{session}",
+    operation_id = "getSession",
     tag = "sessions",
     params(("session" = String, Path, description = "32 hexadecimal digits")),
     responses(

@@ -36,6 +36,13 @@ async fn a_head_that_never_ends_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_connection_that_says_nothing_is_closed() {
+    let api = hasty().await;
+    let answer = talk(&api, "");
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_body_that_never_ends_is_cut_off_and_told() {
     let api = hasty().await;
     let request = format!(
