@@ -15,8 +15,8 @@ use onair_codec::message::control::Control;
 use onair_codec::message::type_id;
 use onair_codec::message::user_control::UserControl;
 use onair_codec::{
-    ChunkError, Close, Event, ExtendedTimestamps, HandshakeError, Limits, PeerError, RequestError,
-    ServerConfig, Status, Timestamp,
+    ChunkError, Close, Event, ExtendedTimestamps, HandshakeError, Limits, PeerError, PlayEnding,
+    RequestError, ServerConfig, Status, Timestamp,
 };
 use proptest::prelude::*;
 use support::hex::hex;
@@ -463,6 +463,22 @@ fn nothing_comes_out_of_a_peer_that_failed() {
     raw.drain();
     assert!(raw.events.is_empty() && raw.inbox.is_empty());
     assert_eq!((raw.close, raw.server.poll_timeout()), (None, None));
+}
+
+/// Found by the `peer` fuzz target: the goodbye to a player was still written after the connection had failed.
+#[test]
+fn a_play_cannot_be_ended_on_a_peer_that_failed() {
+    let mut raw = Raw::connected();
+    let request = raw.play(1, "key");
+    raw.server.accept(request).unwrap();
+    raw.drain();
+    raw.events.clear();
+    raw.inbox.clear();
+    raw.control(Control::SetChunkSize(0)).unwrap_err();
+    raw.server.end_play(request, PlayEnding::Stopped);
+    raw.drain();
+    assert!(raw.events.is_empty() && raw.inbox.is_empty());
+    assert_eq!(raw.close, None);
 }
 
 #[test]

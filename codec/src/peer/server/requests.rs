@@ -75,8 +75,7 @@ impl ServerPeer {
 
     /// Tells a player that its play is over. Does nothing when there is no such play.
     pub fn end_play(&mut self, request: RequestId, ending: PlayEnding) {
-        let Some(stream) = self.streams.by_request(request).filter(|stream| !stream.role.is_publisher())
-        else {
+        let Some(stream) = self.find(request).filter(|stream| !stream.role.is_publisher()) else {
             return;
         };
         stream.role = Role::Idle;
