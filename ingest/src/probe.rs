@@ -82,8 +82,11 @@ impl Probe {
             _ => return Seen::As(FrameKind::Other),
         }
         if let Some(track) = first {
-            if self.video.is_none() {
-                self.video_is(track.codec, None);
+            // VP8 and VP9 say their size in keyframes only.
+            let says_size = tag.is_keyframe() && matches!(track.codec, VideoCodec::Vp8 | VideoCodec::Vp9);
+            let size_is_due = says_size && self.video.as_ref().is_none_or(|video| video.width.is_none());
+            if self.video.is_none() || (track.track_id == 0 && size_is_due) {
+                self.video_is(track.codec, Some(track.data).filter(|_| says_size));
             }
             if track.track_id == 0 {
                 self.measure_rate(media.timestamp.0);
@@ -113,7 +116,9 @@ impl Probe {
             let said = tag.sound_facts();
             let format =
                 said.map(|said| AudioFormat { sample_rate: said.sample_rate, channels: said.channels });
-            self.audio_is(track.codec, None, format);
+            // These have no header: each frame says it all.
+            let says_all = matches!(track.codec, AudioCodec::Mp3 | AudioCodec::Ac3 | AudioCodec::Eac3);
+            self.audio_is(track.codec, Some(track.data).filter(|_| says_all), format);
         }
         Seen::As(FrameKind::Sound)
     }
