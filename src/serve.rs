@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use onair_cluster::keeper::Keeper;
 use onair_cluster::registry::{LeaseTimes, local::LocalRegistry};
 use onair_cluster::{NodeId, Registry};
-use onair_ingest::{IngestNode, NodeParts};
+use onair_ingest::{IngestNode, NodeParts, Reports};
 use onair_manager::{ManagerConfig, ManagerHandle, ManagerMetrics, ManagerParts, NodeStatus};
 use prometheus_client::registry::Registry as Metrics;
 use thiserror::Error;
@@ -157,11 +157,12 @@ impl Node {
             None => greeting::media_domain(socket.local_addr()?),
         };
         let mut metrics = Metrics::default();
-        let registry: Arc<dyn Registry> = LocalRegistry::start(LeaseTimes::default());
+        let local = LocalRegistry::start(LeaseTimes::default());
+        let registry: Arc<dyn Registry> = local.clone();
         let keeper = Keeper::new(registry.clone(), id.clone(), &mut metrics);
+        let reports = Reports::register(&mut metrics);
         let manager_metrics = ManagerMetrics::register(&mut metrics);
-        let parts = NodeParts { node: id.clone(), socket, keeper, verifier: signer.verifier() };
-        let ingest = IngestNode::start(config.rtmp.ingest(), parts, &mut metrics).await?;
+        let verifier = signer.verifier();
 
         let is_draining = Arc::new(AtomicBool::new(false));
         let parts = ManagerParts {
@@ -173,6 +174,13 @@ impl Node {
             node_status: Arc::new(status_of(is_draining.clone())),
         };
         let manager = onair_manager::start(manager_config(config, dir, &media_domain, &id), parts).await?;
+        // The clock may have been set back since the last start; epochs rise all the same.
+        for (room, epoch) in manager.newest_epochs().await? {
+            local.raise_epochs(&room, epoch);
+        }
+        // Last, so that the first encoder to come finds its key known.
+        let parts = NodeParts { node: id.clone(), socket, keeper, verifier, reports };
+        let ingest = IngestNode::start(config.rtmp.ingest(), parts).await?;
         Ok(Self { id, ingest, manager, registry, media_domain, is_draining, is_first_start })
     }
 

@@ -30,3 +30,4 @@ mod stop;
 pub use config::IngestConfig;
 pub use listener::bind;
 pub use node::{IngestNode, NodeParts, StartError};
+pub use reports::Reports;

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use onair_cluster::NodeId;
 use onair_cluster::keeper::Keeper;
 use onair_cluster::live_key::LiveKeyVerifier;
-use prometheus_client::registry::Registry as Metrics;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use thiserror::Error;
 use tokio::task::JoinHandle;
@@ -44,6 +43,8 @@ pub struct NodeParts {
     pub keeper: Keeper,
     /// The public keys that live keys are checked with.
     pub verifier: LiveKeyVerifier,
+    /// Where it reports to.
+    pub reports: Reports,
 }
 
 /// Why a node did not start.
@@ -73,13 +74,9 @@ impl IngestNode {
     ///
     /// # Errors
     /// When the socket cannot be served or an actor does not start.
-    pub async fn start(
-        config: IngestConfig,
-        parts: NodeParts,
-        metrics: &mut Metrics,
-    ) -> Result<Self, StartError> {
+    pub async fn start(config: IngestConfig, parts: NodeParts) -> Result<Self, StartError> {
         let address = parts.socket.local_addr()?;
-        let reports = Reports::register(metrics);
+        let reports = parts.reports;
         let admission = Admission::new(config.connections_max, config.pending_per_address_max);
         let rooms = Rooms::new(config.room_bytes_max);
         let wiring = Wiring {

@@ -23,7 +23,7 @@ struct Cause {
 
 /// The meters of one node. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Reports {
+pub struct Reports {
     meters: Arc<Meters>,
 }
 
@@ -45,7 +45,7 @@ struct Meters {
 
 impl Reports {
     /// Registers the meters under `onair_ingest_…`.
-    pub(crate) fn register(registry: &mut Registry) -> Self {
+    pub fn register(registry: &mut Registry) -> Self {
         let meters = Meters {
             connections: Gauge::default(),
             publishers: Gauge::default(),

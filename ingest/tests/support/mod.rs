@@ -12,7 +12,7 @@ use onair_cluster::live_key::LiveKeySigner;
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{KeyRecord, LeaseTimes, Registry, Takeover};
 use onair_cluster::{Event, LiveKeyId, NodeId, ProducerId, RoomId, UnixMs};
-use onair_ingest::{IngestConfig, IngestNode, NodeParts, bind};
+use onair_ingest::{IngestConfig, IngestNode, NodeParts, Reports, bind};
 use onair_loadtest::address::Address;
 
 /// Long enough for a machine under load; no test waits for it when all is well.
@@ -36,8 +36,14 @@ impl TestNode {
         let name = NodeId::parse("test-node").unwrap();
         let keeper = Keeper::new(registry.clone(), name.clone(), &mut metrics);
         let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let parts = NodeParts { node: name, socket, keeper, verifier: signer.verifier() };
-        let node = IngestNode::start(config, parts, &mut metrics).await.unwrap();
+        let parts = NodeParts {
+            node: name,
+            socket,
+            keeper,
+            verifier: signer.verifier(),
+            reports: Reports::register(&mut metrics),
+        };
+        let node = IngestNode::start(config, parts).await.unwrap();
         Self { node, registry, signer }
     }
 
