@@ -89,6 +89,26 @@ async fn a_belief_counts_from_when_the_confirmed_call_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_renewal_answered_late_is_not_believed_for_longer() {
+    let world = World::new().await;
+    let node = world.node("a");
+    let lease = world.publish(&node, 1).await.unwrap();
+    world.registry.set(Fault::Slow(Duration::from_millis(390)));
+    world.registry.calls();
+    while world.registry.calls().is_empty() {
+        pass_ms(1).await;
+    }
+    // Sent a moment ago; answered in a while; the next one will not be answered.
+    let sent = world.ms();
+    pass_ms(395).await;
+    world.registry.set(Fault::LoseRequests);
+    pass_ms(sent + 9_495 - world.ms()).await;
+    assert_eq!(world.belief(&lease.pass()), Belief::Mine);
+    pass_ms(10).await;
+    assert_eq!(world.belief(&lease.pass()), Belief::Withhold);
+}
+
+#[tokio::test(start_paused = true)]
 async fn renewals_keep_a_session_believing_for_as_long_as_it_lasts() {
     let world = World::new().await;
     let node = world.node("a");

@@ -7,6 +7,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use onair_cluster::clock::Clock;
 use onair_cluster::events::EndReason;
@@ -192,6 +193,22 @@ async fn a_room_that_comes_free_unheard_is_found_before_the_newcomer_gives_up() 
     lease.end(EndReason::Unpublished).await;
     assert!(waiting.await.unwrap().is_ok());
     assert!(world.ms() <= 2_510, "{} ms", world.ms());
+    streaming.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_that_gave_up_waiting_is_not_let_in() {
+    let world = World::new().await;
+    let (a, b) = (world.node("a"), world.node("b"));
+    let lease = world.publish(&a, 1).await.unwrap();
+    let streaming = world.stream(lease.pass());
+    pass_ms(1_000).await;
+    let claim = b.keeper.claim(world.claim(&b, 2));
+    assert!(tokio::time::timeout(Duration::from_millis(500), claim).await.is_err());
+    assert_eq!(b.keeper.idle(Duration::ZERO).await, 0);
+    lease.end(EndReason::Unpublished).await;
+    pass_ms(5_000).await;
+    assert_eq!(world.story().await, "1:granted 1:live 1:ended:unpublished");
     streaming.abort();
 }
 

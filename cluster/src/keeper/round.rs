@@ -155,7 +155,7 @@ impl Desk {
             }
             // No verdict. The belief runs out by itself, and the pass withholds media from then on. A registry that is
             // shared and away (not possible with `local`) is where a policy to ride it out would raise the belief.
-            Err(_) => held.on_renewal_failed(now),
+            Err(_) => held.on_renewal_failed(),
         }
     }
 

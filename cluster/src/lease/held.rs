@@ -11,10 +11,9 @@ use crate::events::{Facts, SessionCard};
 use crate::registry::{Renewal, Want};
 use crate::time::{BootTime, UnixMs};
 
-/// A facts renewal outside the node's rhythm, at most one in this time per lease.
+/// A renewal outside the node's rhythm, for new facts or because the last one was not answered: at most one in this time
+/// per lease.
 const EXTRA_EVERY: Duration = Duration::from_secs(1);
-/// A renewal that failed is tried again after this.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// After a session went live: two looks at its bitrate, so that it is right within a second.
 const FIRST_LOOKS: [Duration; 2] = [Duration::from_millis(450), Duration::from_millis(900)];
 
@@ -32,12 +31,12 @@ pub(crate) struct Held {
 struct Control {
     /// As the session set them; what the pass counts is filled in when they are sent.
     facts: Facts,
+    /// Something is to be sent before the node's next beat.
     dirty: bool,
     meter: Meter,
     renewed_at: BootTime,
     /// Renewals due outside the node's rhythm.
     looks: [Option<BootTime>; 2],
-    retry_at: Option<BootTime>,
     /// The registry knows that the session is live.
     told_live: bool,
     wanted: Option<Wanted>,
@@ -66,7 +65,6 @@ impl Held {
             meter: Meter::default(),
             renewed_at: granted_at,
             looks: [None; 2],
-            retry_at: None,
             told_live: false,
             wanted: None,
         };
@@ -97,7 +95,7 @@ impl Held {
         }
         let control = self.control.lock();
         let dirty = control.dirty.then(|| control.renewed_at.plus(EXTRA_EVERY));
-        control.looks.into_iter().chain([control.retry_at, dirty]).flatten().min()
+        control.looks.into_iter().chain([dirty]).flatten().min()
     }
 
     /// The renewal to send now. What it answers for is not due any more.
@@ -107,7 +105,6 @@ impl Held {
         let mut control = self.control.lock();
         control.renewed_at = now;
         control.dirty = false;
-        control.retry_at = None;
         for look in &mut control.looks {
             *look = look.filter(|at| *at > now);
         }
@@ -132,10 +129,8 @@ impl Held {
     }
 
     /// The renewal had no answer: its facts are still unsent.
-    pub(crate) fn on_renewal_failed(&self, now: BootTime) {
-        let mut control = self.control.lock();
-        control.dirty = true;
-        control.retry_at = Some(now.plus(RETRY_AFTER));
+    pub(crate) fn on_renewal_failed(&self) {
+        self.control.lock().dirty = true;
     }
 
     /// True once: the first time that a renewal saying `live` was answered.
