@@ -109,6 +109,21 @@ async fn a_renewal_answered_late_is_not_believed_for_longer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_renewal_without_an_answer_is_repeated_every_second() {
+    let world = World::new().await;
+    let node = world.node("a");
+    let lease = world.publish(&node, 1).await.unwrap();
+    world.registry.set(Fault::LoseRequests);
+    pass_ms(4_000).await;
+    world.registry.calls();
+    pass_ms(20_000).await;
+    let calls = world.registry.calls();
+    assert!((19..=28).contains(&calls.len()), "{} calls in twenty seconds", calls.len());
+    assert!(calls.iter().all(|call| *call == (0, 1, 0)), "{calls:?}");
+    drop(lease);
+}
+
+#[tokio::test(start_paused = true)]
 async fn renewals_keep_a_session_believing_for_as_long_as_it_lasts() {
     let world = World::new().await;
     let node = world.node("a");
