@@ -93,10 +93,13 @@ fn the_session_is_in_the_api_within_a_second_of_its_first_frame() {
     let publisher = support::Publisher::start(&node, &address).expect("a good key");
     let _steady = publisher.keep_sending(support::client::tags(&H264_AAC.file()));
     let api = node.api();
-    let session = eventually("the live session with its codecs", secs(1), || {
-        api.session(&address.room).filter(|s| s["state"] == "live" && s["video"]["width"].is_u64())
+    eventually("the live session with its codecs and size", secs(1), || {
+        let session = api.session(&address.room)?;
+        (session["state"] == "live"
+            && session["video"]["width"] == WIDTH
+            && session["audio"]["codec"] == "aac")
+            .then_some(())
     });
-    assert_eq!(session["audio"]["codec"], "aac");
 }
 
 #[test]
