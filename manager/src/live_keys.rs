@@ -1,6 +1,8 @@
 //! Revoking a live key: the Live DB first, then the registry, which cuts what is on air with it in the same step.
 
-use onair_cluster::{LiveKeyId, UnixMs};
+use onair_cluster::events::EndReason;
+use onair_cluster::registry::Order;
+use onair_cluster::{LiveKeyId, RoomId, UnixMs};
 
 use crate::ManagerError;
 use crate::core::Core;
@@ -23,11 +25,14 @@ pub(crate) enum Revocation {
 pub(crate) async fn revoke(core: &Core, id: &LiveKeyId) -> Result<Revocation, ManagerError> {
     let now = UnixMs::now();
     let revocation = match core.ask_db(core.live_db.revoke_key(id, now)).await {
-        Ok(Some(_)) => {
+        Ok(Some(row)) => {
             core.debts.forget(&About::KeyRow(id.clone()));
             match core.note_registry(core.registry.revoke(id).await) {
-                // False: the registry has forgotten a key that has expired.
-                Ok(_) => Revocation::Recorded,
+                Ok(true) => Revocation::Recorded,
+                Ok(false) => {
+                    cut_what_outlived_its_key(core, &row.key.room_id, id).await?;
+                    Revocation::Recorded
+                }
                 Err(_) => owe(core, Debt::KeyRecord(id.clone()))?,
             }
         }
@@ -48,6 +53,16 @@ pub(crate) async fn revoke(core: &Core, id: &LiveKeyId) -> Result<Revocation, Ma
         KeyRevoked { live_key_id: id, is_recorded }.emit(&core.metrics);
     }
     Ok(revocation)
+}
+
+/// A key's expiry gates the start of a session, not its end: so the registry may have forgotten a key that is still on air.
+async fn cut_what_outlived_its_key(core: &Core, room: &RoomId, id: &LiveKeyId) -> Result<(), ManagerError> {
+    let lease = core.note_registry(core.registry.lease(room).await)?;
+    if lease.is_some_and(|lease| lease.card.live_key_id == *id) {
+        let order = Order { reason: EndReason::Revoked, note: String::new() };
+        core.note_registry(core.registry.order(room, &order).await)?;
+    }
+    Ok(())
 }
 
 fn owe(core: &Core, debt: Debt) -> Result<Revocation, ManagerError> {

@@ -1,9 +1,10 @@
 //! Looking at live keys, and revoking them.
 
 use onair_cluster::events::EndReason;
+use onair_cluster::{Registry, UnixMs};
 use serde_json::{Value, json};
 
-use crate::support::{Api, Session};
+use crate::support::{Api, Session, eventually};
 
 #[tokio::test]
 async fn a_key_is_shown_without_the_key() {
@@ -33,4 +34,18 @@ async fn revoking_a_key_cuts_what_is_on_air_with_it_and_refuses_it_from_then_on(
     api.delete(&format!("/v1/live-keys/{key}")).expect(204);
     assert_eq!(api.get(&format!("/v1/live-keys/{key}")).expect(200).json, view);
     assert_eq!(api.delete("/v1/live-keys/00nosuchkey").expect(404).code(), "live_key_unknown");
+}
+
+#[tokio::test]
+async fn a_session_that_outlived_its_key_is_cut_by_revoking_it_all_the_same() {
+    let api = Api::start().await;
+    let session = api.on_air("anna").await;
+    let key = session.card.live_key_id.clone();
+    let mut record = api.registry.key(&key).await.unwrap().unwrap();
+    record.expires_at = UnixMs::now();
+    api.registry.put_key(&record).await.unwrap();
+    eventually("the registry to forget the key", async || api.registry.key(&key).await.unwrap().is_none())
+        .await;
+    api.delete(&format!("/v1/live-keys/{key}")).expect(204);
+    assert_eq!(session.lease(&api.registry).await.unwrap().order.unwrap().reason, EndReason::Revoked);
 }
