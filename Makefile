@@ -18,7 +18,7 @@ setup: ## install what the tests and checks need beside Rust: ffmpeg (two of the
 	scripts/setup.sh
 
 test: ## every test, with real encoders and players (after `make setup`)
-	cargo test --locked --workspace --features onair/fault-injection --profile $(PROFILE)
+	scripts/test.sh $(PROFILE)
 
 check: fmt clippy docs deny pure typos ## everything but the tests: format, lints, documentation, licences, spelling
 
