@@ -14,13 +14,13 @@ help: ## this list
 run: ## build and start one whole node: RTMP on 1935, API on 127.0.0.1:8080, files in ./onair-data (ARGS=... for flags)
 	cargo run --locked --release -- serve $(ARGS)
 
-setup: ## install what the tests and checks need beside Rust: ffmpeg (two of them), GStreamer, mpv, cargo-deny
+setup: ## install what tests and checks need beside Rust: ffmpeg (two of them), GStreamer, mpv, cargo-deny; quick when all is there
 	scripts/setup.sh
 
-test: ## every test, with real encoders and players (after `make setup`)
+test: setup ## every test, with real encoders and players; installs those first if they are missing
 	scripts/test.sh $(PROFILE)
 
-check: fmt clippy docs deny pure typos ## everything but the tests: format, lints, documentation, licences, spelling
+check: setup fmt clippy docs deny pure typos ## everything but the tests: format, lints, documentation, licences, spelling
 
 fmt:
 	cargo fmt --all --check

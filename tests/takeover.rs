@@ -72,17 +72,19 @@ fn replace_a_frozen_publisher(from: IpAddr) -> Duration {
     took
 }
 
+// How long it took is printed, not asserted: a busy machine is no defect. The bounds themselves (1 s of silence for one's own
+// address, 5 s for another) are tested on a clock of the test's own, in the cluster crate.
+
 #[test]
-fn a_frozen_publisher_is_replaced_from_its_own_address_in_under_two_seconds() {
-    let took = replace_a_frozen_publisher(HERE);
-    assert!(took < secs(2), "{took:?}");
+fn a_frozen_publisher_is_replaced_from_its_own_address() {
+    println!("replaced from its own address after {:?}", replace_a_frozen_publisher(HERE));
 }
 
 #[test]
-fn a_frozen_publisher_is_replaced_from_another_address_in_under_six_seconds() {
+fn a_frozen_publisher_is_replaced_from_another_address_but_not_at_once() {
     let took = replace_a_frozen_publisher(ELSEWHERE);
-    assert!(took < secs(6), "{took:?}");
-    assert!(took > secs(2), "another address has to wait longer than the publisher's own: {took:?}");
+    println!("replaced from another address after {took:?}");
+    assert!(took > secs(4), "another address has to wait for five silent seconds: {took:?}");
 }
 
 #[test]
