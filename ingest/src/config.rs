@@ -25,7 +25,8 @@ pub struct IngestConfig {
     pub chunk_size: u32,
     /// Connections in all. 10 000.
     pub connections_max: usize,
-    /// Connections of one address that have not yet been let in. 512; a load balancer may hide many behind one address.
+    /// Connections of one address that have not been granted a publish, or wait for a room that is not on air. 1 024: a load
+    /// balancer may hide many behind one address.
     pub pending_per_address_max: usize,
     /// What one room may keep in memory for its players, in bytes of media. 8 MiB.
     pub room_bytes_max: usize,
@@ -45,7 +46,7 @@ impl Default for IngestConfig {
             rejoin_wait: Duration::from_secs(30),
             chunk_size: 60_000,
             connections_max: 10_000,
-            pending_per_address_max: 512,
+            pending_per_address_max: 1_024,
             room_bytes_max: 8 << 20,
             limits: Limits::default(),
         }

@@ -62,10 +62,12 @@ pub(crate) struct Args {
 pub(crate) enum Msg {
     /// From the pump: the peer wants something.
     Peer(Event),
+    /// From the pump: the player has something to see.
+    Watching,
     /// From the pump: facts of the running session.
     Facts(FactsChange),
     /// The registry's answer to a claim.
-    Claimed { request: RequestId, message_room: RoomId, outcome: Result<Lease, Refusal> },
+    Claimed { request: RequestId, room: RoomId, outcome: Result<Lease, Refusal> },
     /// The lease has something to say.
     Lease { session: SessionId, signal: LeaseSignal },
     /// The session is as old as its key allows.
@@ -233,6 +235,9 @@ impl Listener for Voice {
     fn control(&self, event: Event) {
         let _gone = self.0.cast(Msg::Peer(event));
     }
+    fn watching(&self) {
+        let _gone = self.0.cast(Msg::Watching);
+    }
     fn facts(&self, change: FactsChange) {
         let _gone = self.0.cast(Msg::Facts(change));
     }
@@ -299,6 +304,7 @@ impl Actor for Connection {
     ) -> Result<(), ActorProcessingErr> {
         match msg {
             Msg::Peer(event) => self.on_peer(state, event),
+            Msg::Watching => state.permit.let_in(),
             Msg::Facts(change) => {
                 #[cfg(feature = "fault-injection")]
                 crate::faults::in_handler(&change);
@@ -306,8 +312,8 @@ impl Actor for Connection {
                     publishing.lease.set_facts(|facts| change.apply(facts));
                 }
             }
-            Msg::Claimed { request, message_room, outcome } => {
-                self.on_claimed(state, request, &message_room, outcome);
+            Msg::Claimed { request, room, outcome } => {
+                self.on_claimed(state, request, &room, outcome);
             }
             Msg::Lease { session, signal } => Self::on_signal(state, session, signal),
             Msg::TooOld { session } => {

@@ -374,3 +374,25 @@ async fn a_panic_in_handler_or_pump_ends_one_session_as_a_crash_and_no_other() {
         node.expect(&format!("room-{n}"), "granted live").await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn players_that_wait_for_a_room_are_bounded_per_address_and_those_that_watch_are_not() {
+    let config = IngestConfig { pending_per_address_max: 3, ..IngestConfig::default() };
+    let node = TestNode::with(config).await;
+    let (_publisher, _) = on_air(&node, "room").await;
+    let mut watching = Vec::new();
+    for _ in 0..5 {
+        let mut player = Client::start(&node.address("room", "live"), Want::Play, None).await.unwrap();
+        watch_until(&mut player, 9).await;
+        watching.push(player);
+    }
+    let mut waiting = Vec::new();
+    let turned_away = loop {
+        match Client::start(&node.address("nowhere", "live"), Want::Play, None).await {
+            Ok(player) => waiting.push(player),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(turned_away, ClientError::Closed | ClientError::Io(_)), "{turned_away}");
+    assert_eq!(waiting.len(), 3);
+}

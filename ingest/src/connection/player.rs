@@ -47,12 +47,12 @@ impl Player {
         }
     }
 
-    /// Moves what the room has into `out`, ready for one vectored write. False when there is nothing.
+    /// Moves what the room has into `out`, ready for one vectored write. True the first time that there was something.
     pub(crate) fn fill(&mut self, out: &mut impl Extend<Bytes>) -> bool {
         if self.reader.collect(&mut self.batch, BATCH_FRAMES, BATCH_BYTES) == Collected::Nothing {
             return false;
         }
-        self.seen_any = true;
+        let is_first = !std::mem::replace(&mut self.seen_any, true);
         let (id, chunk_size) = (self.message_stream_id, self.chunk_size);
         let wire = |frame: Arc<Frame>| {
             if id == Frame::SHARED_STREAM_ID {
@@ -62,7 +62,7 @@ impl Player {
             }
         };
         out.extend(self.batch.drain(..).map(wire));
-        true
+        is_first
     }
 
     /// When to stop waiting for a room that is off air.

@@ -56,6 +56,8 @@ pub(crate) enum Command {
 pub(crate) trait Listener: Send + 'static {
     /// The state machine's control events.
     fn control(&self, event: Event);
+    /// The player has something to see.
+    fn watching(&self);
     /// Facts of the running session changed.
     fn facts(&self, change: FactsChange);
     /// The running session is over by the pump's own finding; the socket closes in a moment.
@@ -256,8 +258,9 @@ impl<L: Listener> Pump<L> {
             if self.outbox.is_empty()
                 && self.closing.is_none()
                 && let Role::Player(player) = &mut self.role
+                && player.fill(&mut self.outbox)
             {
-                player.fill(&mut self.outbox);
+                self.listener.watching();
             }
             if self.outbox.is_empty() {
                 self.write_stalled_since = None;

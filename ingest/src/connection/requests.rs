@@ -59,7 +59,7 @@ impl Connection {
         let task = tokio::spawn(async move {
             let outcome = keeper.claim(claim).await;
             // If the actor is gone, the message and the lease in it are dropped: the room is released.
-            let _gone = me.cast(Msg::Claimed { request: id, message_room: verified.room_id, outcome });
+            let _gone = me.cast(Msg::Claimed { request: id, room: verified.room_id, outcome });
         });
         state.phase = Phase::Claiming { request: id, _claim: TaskGuard(task) };
     }
@@ -142,7 +142,7 @@ impl Connection {
         let chunk_size = self.wiring.config.chunk_size;
         let player = Player::new(request.request, request.message_stream_id, chunk_size, reader, counted);
         state.tell_pump(Command::Play(Box::new(player)));
-        state.permit.let_in();
+        // It still counts against its address, until there is something to see.
         state.phase = Phase::Playing { request: request.request };
     }
 
