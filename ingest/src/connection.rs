@@ -1,6 +1,6 @@
 //! Connection: one peer, from accept to close. Supervised by [`Connections`](crate::connections); temporary, never restarted.
 //!
-//! The actor decides; its [pump](pump) moves bytes. What must happen however this ends lives in `Drop`: the lease guard
+//! The actor decides; its [pump] moves bytes. What must happen however this ends lives in `Drop`: the lease guard
 //! releases the room, the permit gives the place back, the pump's guard ends the task and with it the socket.
 
 mod outbox;

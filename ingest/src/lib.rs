@@ -11,7 +11,7 @@
 //! └── Listener (listener.rs)         accepts
 //! ```
 //!
-//! Media goes from pump to pump through a [`room`], never through a mailbox.
+//! Media goes from pump to pump through a room (room.rs), never through a mailbox.
 
 mod admission;
 mod config;

@@ -1,6 +1,6 @@
 //! The Manager of Onair: it stores what happened, hands out broadcast addresses, and answers HTTP.
 //!
-//! The tour: [`start`] opens the Live DB ([`live_db`]) and spawns the island (`island.rs`), a thread with the actix System.
+//! The tour: [`start()`] opens the Live DB ([`live_db`]) and spawns the island (`island.rs`), a thread with the actix System.
 //! On it lives the Manager actor (`manager.rs`); its children read lifecycle events from the registry, store them (`shard/`)
 //! and do what must be done again and again (`duties.rs`). Beside it actix-web answers the routes in `api.rs`, straight from
 //! registry and Live DB: `address.rs`, `ends.rs`, `holds.rs` and `live_keys.rs` are what they do.
