@@ -17,6 +17,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+pub use claims::LEEWAY;
 pub use error::LiveKeyError;
 pub use signer::{LiveKeySigner, SignerError};
 pub use verifier::{LiveKeyVerifier, PublicKey, VerifiedKey};

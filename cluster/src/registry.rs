@@ -88,7 +88,8 @@ pub struct KeyRecord {
     pub max_duration: Option<Duration>,
     /// Revoked keys stay on record until they would have expired, so that the refusal can say so.
     pub revoked: bool,
-    /// When the record may be forgotten.
+    /// When the record may be forgotten: [`LEEWAY`](crate::live_key::LEEWAY) after the key expires, since until then a
+    /// node may still accept it.
     pub expires_at: UnixMs,
 }
 

@@ -122,7 +122,10 @@ impl IngestNode {
         }
         let unrecorded = self.keeper.idle(left(deadline).max(DRAIN_SLACK)).await;
         self.root.stop(None);
-        let _ended = tokio::time::timeout(DRAIN_SLACK, self.task).await;
+        // A handle whose end `died` has seen must not be awaited again.
+        if !self.task.is_finished() {
+            let _ended = tokio::time::timeout(DRAIN_SLACK, self.task).await;
+        }
         unrecorded
     }
 }

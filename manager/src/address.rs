@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onair_cluster::live_key::LiveKey;
+use onair_cluster::live_key::{LEEWAY, LiveKey};
 use onair_cluster::registry::{KeyRecord, Takeover};
 use onair_cluster::{LiveKeyId, ProducerId, RoomId, UnixMs};
 
@@ -81,7 +81,7 @@ pub(crate) async fn issue(
         takeover: wish.takeover,
         max_duration: wish.max_duration,
         revoked: false,
-        expires_at,
+        expires_at: expires_at.plus(LEEWAY),
     };
     core.note_registry(core.registry.put_key(&record).await)?;
     for id in &retired {

@@ -1,5 +1,7 @@
 //! The claims of a live key: written in one form, read without trust.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -11,7 +13,7 @@ use crate::time::UnixMs;
 pub(super) const AUDIENCE: &str = "ingest";
 
 /// Tolerated difference between the clocks of signer and verifier. Short: all our machines keep NTP time.
-const LEEWAY_MS: u64 = 5_000;
+pub const LEEWAY: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
 pub(super) struct Claims<'a> {
@@ -46,10 +48,10 @@ pub(super) fn check(
     }
     let from = seconds(claims, "nbf")?;
     let at = seconds(claims, "exp")?;
-    if now.0.saturating_add(LEEWAY_MS) < from.0 {
+    if now.plus(LEEWAY) < from {
         return Err(LiveKeyError::NotYetValid { from });
     }
-    if at.0.saturating_add(LEEWAY_MS) <= now.0 {
+    if at.plus(LEEWAY) <= now {
         return Err(LiveKeyError::Expired { at });
     }
     if room_id.as_str() != room {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use onair_codec::MediaKind;
 use tokio::sync::watch;
 
-use super::frame::{Frame, FrameKind};
+use super::frame::{Frame, FrameKind, HeaderKey};
 use super::{Air, State, Ticket};
 
 /// What a player asked to be sent.
@@ -155,7 +155,8 @@ impl Reader {
         };
         let timestamp = state.ring.get(start).map(|frame| frame.timestamp);
         for header in state.headers.all().filter(|header| self.is_wanted(header.media)) {
-            let timestamp = timestamp.unwrap_or(header.timestamp);
+            let keeps_time = header.kind == FrameKind::Header(HeaderKey::Metadata);
+            let timestamp = timestamp.filter(|_| !keeps_time).unwrap_or(header.timestamp);
             out.push(Arc::new(Frame::new(timestamp, header.media, header.kind, header.payload.clone())));
         }
         self.headers_until = state.ring.head();

@@ -76,6 +76,8 @@ impl Source {
                 return Pushed::Fenced;
             }
             let timestamp = match kind {
+                // quirk: FFmpeg takes metadata at any other time for a subtitle track.
+                FrameKind::Header(HeaderKey::Metadata) => 0,
                 FrameKind::Header(_) | FrameKind::Other => state.timeline.header(timestamp),
                 FrameKind::Keyframe | FrameKind::Picture | FrameKind::Sound => {
                     state.timeline.coded(timestamp)

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use onair_cluster::live_key::LEEWAY;
 use onair_cluster::registry::{Hold, KeyRecord, Takeover};
 use onair_cluster::{LiveKeyId, ProducerId, RoomId, UnixMs};
 use sqlx::sqlite::SqliteRow;
@@ -226,7 +227,7 @@ pub(super) async fn records(
                 takeover: key.takeover,
                 max_duration: key.max_duration,
                 revoked: revoked.is_some(),
-                expires_at: key.expires_at,
+                expires_at: key.expires_at.plus(LEEWAY),
             })
         })
         .collect()
