@@ -2,6 +2,8 @@
 # Licences, bans and sources of all dependencies; and their known vulnerabilities where the advisory database can be had.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Where `cargo install` puts things, on the PATH or not.
+PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 
 if ! command -v cargo-deny >/dev/null; then
     echo "deny: cargo-deny is missing; run: make setup" >&2

@@ -7,6 +7,8 @@
 #   cargo             cargo-deny, if there is none
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Where `cargo install` puts things, on the PATH or not.
+PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 
 # Pinned, so that everyone's tests meet the same client. It carries a current ffmpeg binary.
 IMAGEIO_FFMPEG=imageio-ffmpeg==0.8.1
