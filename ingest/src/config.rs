@@ -28,7 +28,7 @@ pub struct IngestConfig {
     /// Connections of one address that have not been granted a publish, or wait for a room that is not on air. 1 024: a load
     /// balancer may hide many behind one address.
     pub pending_per_address_max: usize,
-    /// What one room may keep in memory for its players, in bytes of media. 8 MiB.
+    /// What one room may keep in memory for its players. 16 MiB: ten seconds of 6 Mb/s, kept as media and as chunks.
     pub room_bytes_max: usize,
     /// Bounds of the protocol itself.
     pub limits: Limits,
@@ -47,7 +47,7 @@ impl Default for IngestConfig {
             chunk_size: 60_000,
             connections_max: 10_000,
             pending_per_address_max: 1_024,
-            room_bytes_max: 8 << 20,
+            room_bytes_max: 16 << 20,
             limits: Limits::default(),
         }
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use onair_cluster::events::EndReason;
-use onair_cluster::keeper::{Keeper, Refusal};
+use onair_cluster::keeper::Keeper;
 use onair_cluster::lease::{Lease, LeaseSignal};
 use onair_cluster::live_key::LiveKeyVerifier;
 use onair_cluster::{NodeId, RoomId, SessionId};
@@ -22,6 +22,7 @@ use onair_codec::{Event, RequestId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinHandle;
 
 use crate::admission::Permit;
@@ -32,6 +33,7 @@ use crate::stop::StopReason;
 
 pub(crate) use publisher::FactsChange;
 use pump::{Command, Listener, Pump, Remains};
+use requests::Delivery;
 
 /// Commands on their way to a pump. The actor sends a handful in a connection's life; a full queue means a stuck pump.
 const COMMANDS_MAX: usize = 16;
@@ -67,7 +69,7 @@ pub(crate) enum Msg {
     /// From the pump: facts of the running session.
     Facts(FactsChange),
     /// The registry's answer to a claim.
-    Claimed { request: RequestId, room: RoomId, outcome: Result<Lease, Refusal> },
+    Claimed { request: RequestId, room: RoomId, outcome: Delivery },
     /// The lease has something to say.
     Lease { session: SessionId, signal: LeaseSignal },
     /// The session is as old as its key allows.
@@ -194,9 +196,11 @@ impl State {
     }
 
     fn tell_pump(&self, command: Command) {
-        // Full or closed: the pump is stuck or gone. Its end is on its way to us, or ours to it.
-        if self.commands.try_send(command).is_err() {
-            self.me.stop(None);
+        match self.commands.try_send(command) {
+            // Closed: the pump is over, and says so in a message that is on its way.
+            Ok(()) | Err(TrySendError::Closed(_)) => {}
+            // Full: it is stuck. We end, and it with us.
+            Err(TrySendError::Full(_)) => self.me.stop(None),
         }
     }
 
@@ -213,8 +217,10 @@ impl State {
         match std::mem::replace(&mut self.phase, Phase::Ending) {
             Phase::Publishing(publishing) => {
                 let commands = self.commands.clone();
+                // Fenced and on its way from here on.
+                let ending = publishing.lease.end(reason.end_reason());
                 tokio::spawn(async move {
-                    publishing.lease.end(reason.end_reason()).await;
+                    ending.await;
                     let _gone = commands.send(Command::Finish { reason, text }).await;
                 });
             }

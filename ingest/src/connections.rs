@@ -30,7 +30,8 @@ pub(crate) struct Connections {
 pub(crate) struct State {
     next_id: u64,
     children: HashMap<ActorId, Child>,
-    draining: Vec<RpcReplyPort<()>>,
+    /// Nobody is let in any more; these wait for the last to go.
+    draining: Option<Vec<RpcReplyPort<()>>>,
 }
 
 struct Child {
@@ -60,7 +61,7 @@ impl Connections {
             self.wiring.reports.stopped(child.id, child.address, &StopReason::Crash, 0);
         }
         if state.children.is_empty() {
-            for reply in state.draining.drain(..) {
+            for reply in state.draining.iter_mut().flat_map(|waiting| waiting.drain(..)) {
                 let _gone = reply.send(());
             }
         }
@@ -73,13 +74,13 @@ impl Actor for Connections {
     type Arguments = ();
 
     async fn pre_start(&self, _me: ActorRef<Msg>, (): ()) -> Result<State, ActorProcessingErr> {
-        Ok(State { next_id: 1, children: HashMap::new(), draining: Vec::new() })
+        Ok(State { next_id: 1, children: HashMap::new(), draining: None })
     }
 
     async fn handle(&self, me: ActorRef<Msg>, msg: Msg, state: &mut State) -> Result<(), ActorProcessingErr> {
         match msg {
             Msg::Accepted { socket, address, permit, at } => {
-                if !state.draining.is_empty() {
+                if state.draining.is_some() {
                     return Ok(());
                 }
                 let id = state.next_id;
@@ -88,11 +89,12 @@ impl Actor for Connections {
                     .await;
             }
             Msg::Drain(reply) => {
+                let waiting = state.draining.get_or_insert_default();
                 if state.children.is_empty() {
                     let _gone = reply.send(());
                     return Ok(());
                 }
-                state.draining.push(reply);
+                waiting.push(reply);
                 for child in state.children.values() {
                     let _gone = child.actor.cast(connection::Msg::Drain);
                 }

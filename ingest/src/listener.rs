@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -15,6 +15,9 @@ use crate::reports::Reports;
 
 /// Sockets the kernel keeps for us while we are busy.
 const BACKLOG: i32 = 4096;
+/// Silence after which the kernel asks whether the peer is still there, and how often it asks; nine times by default.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 /// How long to wait after a failed accept: most likely the process is out of descriptors, and retrying at once only burns.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -26,8 +29,11 @@ pub fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    // Accepted sockets inherit it.
+    // Accepted sockets inherit both.
     socket.set_tcp_nodelay(true)?;
+    // A player that pauses and then loses its network is written nothing, and would stay for ever.
+    socket
+        .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -64,9 +70,10 @@ impl Actor for Listener {
         let listener = TcpListener::from_std(self.socket.try_clone()?)?;
         let (admission, reports, connections) =
             (self.admission.clone(), self.reports.clone(), self.connections.clone());
+        let obituary = Obituary(me);
         Ok(State(tokio::spawn(async move {
+            let _obituary = obituary;
             accept(&listener, &admission, &reports, &connections).await;
-            let _gone = me.cast(Msg::Stopped);
         })))
     }
 
@@ -79,6 +86,15 @@ impl Actor for Listener {
         match msg {
             Msg::Stopped => Err("the accept task ended".into()),
         }
+    }
+}
+
+/// Tells the actor that the task is over, however it ended.
+struct Obituary(ActorRef<Msg>);
+
+impl Drop for Obituary {
+    fn drop(&mut self) {
+        let _gone = self.0.cast(Msg::Stopped);
     }
 }
 

@@ -6,7 +6,7 @@
 //! | [`Connections`](crate::connections) | not restarted: its children died with it | all connections | the program, which exits |
 //! | [`Listener`](crate::listener) | restarted, with a budget | nothing: the bound socket lives outside it | log, metric |
 
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -120,7 +120,11 @@ impl IngestNode {
         if self.connections.call(connections::Msg::Drain, timeout).await.is_err() {
             tracing::error!("connections did not drain: the node's tree is gone");
         }
-        let unrecorded = self.keeper.idle(left(deadline).max(DRAIN_SLACK)).await;
+        // Runs the keeper too, in case its actor is gone or about to be started again; two never run at once.
+        let unrecorded = tokio::select! {
+            () = self.keeper.run() => 0,
+            unrecorded = self.keeper.idle(left(deadline).max(DRAIN_SLACK)) => unrecorded,
+        };
         self.root.stop(None);
         // A handle whose end `died` has seen must not be awaited again.
         if !self.task.is_finished() {
@@ -230,6 +234,8 @@ impl Actor for Root {
                 let _gone = reply.send(state.connections.clone());
             }
             Msg::StopListening => {
+                // Whoever is told to reconnect must not reconnect to us.
+                let _closed_already = socket2::SockRef::from(&*self.socket).shutdown(Shutdown::Both);
                 if let Some(listener) = state.listener.take() {
                     listener.stop(None);
                 }

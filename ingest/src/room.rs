@@ -51,14 +51,13 @@ impl Rooms {
     }
 
     fn enter(&self, id: &RoomId) -> Ticket {
-        // The entry's lock makes this atomic against the removal in `Ticket::drop`.
-        let room = self
-            .map
-            .entry(id.clone())
-            .or_insert_with(|| Arc::new(Room::new(id.clone(), self.bytes_max)))
-            .value()
-            .clone();
-        room.users.fetch_add(1, Ordering::AcqRel);
+        let room = {
+            let entry =
+                self.map.entry(id.clone()).or_insert_with(|| Arc::new(Room::new(id.clone(), self.bytes_max)));
+            // Under the entry's lock, and so atomic against the removal in `Ticket::drop`.
+            entry.users.fetch_add(1, Ordering::AcqRel);
+            entry.value().clone()
+        };
         Ticket { room, rooms: self.map.clone() }
     }
 }

@@ -396,3 +396,28 @@ async fn players_that_wait_for_a_room_are_bounded_per_address_and_those_that_wat
     assert!(matches!(turned_away, ClientError::Closed | ClientError::Io(_)), "{turned_away}");
     assert_eq!(waiting.len(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_learned_in_the_last_moment_is_in_the_end() {
+    let node = TestNode::start().await;
+    let (address, _) = node.key("room").await;
+    let mut publisher = Client::start(&address, Want::Publish, None).await.unwrap();
+    let [audio, video] = Broadcast::headers();
+    // Two writes, and so most likely two reads: the second one's facts must not wait for a second that never comes.
+    publisher.send(&[video]).await.unwrap();
+    tokio::task::yield_now().await;
+    publisher.send(&[audio]).await.unwrap();
+    pictures(&mut publisher, &mut Broadcast::new(SHAPE), 1).await;
+    publisher.unpublish().await.unwrap();
+    node.expect("room", "granted live ended:unpublished").await;
+    let ended = node.events("room").await.pop().unwrap();
+    assert!(ended.facts.video.is_some() && ended.facts.audio.is_some(), "{:?}", ended.facts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_drains_accepts_nobody() {
+    let node = TestNode::start().await;
+    let address = node.address("room", "live");
+    assert_eq!(node.node.drain(PATIENCE).await, 0);
+    assert!(Client::start(&address, Want::Play, None).await.is_err());
+}

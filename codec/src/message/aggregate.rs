@@ -1,5 +1,6 @@
 //! Aggregate messages, type 22: several audio, video and data messages in one body (RTMP 1.0 §7.1.6).
 
+use bytes::Bytes;
 use nom::bytes::complete::take;
 use nom::number::complete::{be_u8, be_u24, be_u32};
 use nom::{IResult, Parser};
@@ -9,7 +10,8 @@ use super::{Message, type_id};
 /// More messages than these in one aggregate are refused: each costs us more memory than its 15 bytes of headers.
 const SUB_MESSAGES_MAX: usize = 1024;
 
-/// Splits an aggregate into its messages, without copying their bodies.
+/// Splits an aggregate into its messages. Their bodies are copied: a slice would keep the whole aggregate in memory for as
+/// long as anyone keeps the smallest part of it.
 ///
 /// The first one takes the time of the aggregate and the others keep their distance to it; the message stream is
 /// that of the aggregate. `None` when the body does not consist of whole sub-messages of known media types: a
@@ -33,7 +35,7 @@ pub fn split(aggregate: &Message) -> Option<impl Iterator<Item = Message> + '_> 
         type_id: sub.type_id,
         message_stream_id: aggregate.message_stream_id,
         timestamp: aggregate.timestamp + sub.timestamp.wrapping_sub(first),
-        payload: aggregate.payload.slice_ref(sub.body),
+        payload: Bytes::copy_from_slice(sub.body),
     }))
 }
 
@@ -52,8 +54,6 @@ fn sub_message(input: &[u8]) -> IResult<&[u8], SubMessage<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::timestamp::Timestamp;
 

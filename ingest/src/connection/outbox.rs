@@ -13,17 +13,24 @@ const SLICES_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     parts: VecDeque<Bytes>,
+    bytes: usize,
 }
 
 impl Outbox {
     pub(crate) fn push(&mut self, part: Bytes) {
         if !part.is_empty() {
+            self.bytes += part.len();
             self.parts.push_back(part);
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.parts.is_empty()
+    }
+
+    /// What is still to be written.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Writes until all is written or the socket is full. Returns the bytes written.
@@ -49,6 +56,7 @@ impl Outbox {
     }
 
     fn advance(&mut self, mut n: usize) {
+        self.bytes -= n;
         while let Some(part) = self.parts.front_mut() {
             if n < part.len() {
                 part.advance(n);

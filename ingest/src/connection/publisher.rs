@@ -110,13 +110,19 @@ impl Publisher {
         if self.facts_sent.is_some_and(|sent| now < sent + FACTS_EVERY) {
             return None;
         }
+        let change = self.take_all_facts()?;
+        self.facts_sent = Some(now);
+        Some(change)
+    }
+
+    /// What changed since the last call, however short a time ago that was: for the end, which must not forget anything.
+    pub(crate) fn take_all_facts(&mut self) -> Option<FactsChange> {
         let players = self.source.players();
         let media = self.probe.take_changes();
         if media.is_none() && players == self.players {
             return None;
         }
         self.players = players;
-        self.facts_sent = Some(now);
         Some(FactsChange { media, players })
     }
 

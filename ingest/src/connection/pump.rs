@@ -28,6 +28,10 @@ use crate::stop::StopReason;
 const READ_BYTES: usize = 64 * 1024;
 /// Reads in a row before others get their turn.
 const READS_PER_TURN: usize = 8;
+/// Turns of reading after a failed write: what the kernel can have queued.
+const LAST_TURNS: usize = 16;
+/// Bytes waiting to be written beyond which nothing is read: control replies are the only part of it that a peer can drive.
+const OUTBOX_BYTES_MAX: usize = 512 * 1024;
 /// Traffic after which a connection adds its own to the node's meters, which all connections share.
 const REPORT_BYTES: u64 = 256 * 1024;
 /// How long a peer that was told why may take to read it before the socket is closed under it.
@@ -170,8 +174,8 @@ impl<L: Listener> Pump<L> {
         loop {
             let now = Instant::now();
             self.drain_peer(now);
-            if let Err(over) = self.write(now) {
-                return over;
+            if self.write(now).is_err() {
+                return self.last_words();
             }
             if let Some(over) = self.closed(now).await {
                 return over;
@@ -190,11 +194,13 @@ impl<L: Listener> Pump<L> {
             if deadline < timer.deadline().into_std() || timer.is_elapsed() {
                 timer.as_mut().reset(deadline.into());
             }
-            let interest = if self.outbox.is_empty() {
-                Interest::READABLE
-            } else {
-                Interest::READABLE | Interest::WRITABLE
+            let interest = match self.outbox.bytes() {
+                0 => Interest::READABLE,
+                // What it reads slowly it may not ask for quickly.
+                OUTBOX_BYTES_MAX.. => Interest::WRITABLE,
+                _ => Interest::READABLE | Interest::WRITABLE,
             };
+            let mut more = false;
             let idle_player = self.outbox.is_empty() && self.closing.is_none();
             let player = match &mut self.role {
                 Role::Player(player) if idle_player => Some(player),
@@ -211,24 +217,27 @@ impl<L: Listener> Pump<L> {
                     if ready.is_err() {
                         return self.peer_closed();
                     }
-                    if ready.is_ok_and(|ready| ready.is_readable() || ready.is_read_closed())
-                        && let Err(over) = self.read()
-                    {
-                        return over;
+                    if ready.is_ok_and(|ready| ready.is_readable() || ready.is_read_closed()) {
+                        match self.read() {
+                            Ok(there_is_more) => more = there_is_more,
+                            Err(over) => return over,
+                        }
                     }
                 }
                 () = async { match player { Some(player) => player.reader.changed().await, None => std::future::pending().await } } => {}
                 () = &mut timer => {}
             }
+            if more {
+                // A ready socket costs no budget of the runtime: without this a flood would keep its thread from all others.
+                tokio::task::yield_now().await;
+            }
         }
     }
 
-    /// Reads what is there, a bounded number of times, and feeds it to the state machine.
-    fn read(&mut self) -> Result<(), StopReason> {
-        let mut reads = 0;
-        while reads < READS_PER_TURN {
-            reads += 1;
-            let outcome = READ_BUFFER.with_borrow_mut(|buffer| match self.socket.try_read(buffer) {
+    /// Reads what is there, a bounded number of times, and feeds it to the state machine. True when there may be more.
+    fn read(&mut self) -> Result<bool, StopReason> {
+        for _ in 0..READS_PER_TURN {
+            let more = READ_BUFFER.with_borrow_mut(|buffer| match self.socket.try_read(buffer) {
                 Ok(0) => Err(self.peer_closed()),
                 Ok(n) => {
                     self.read_bytes += n as u64;
@@ -246,14 +255,26 @@ impl<L: Listener> Pump<L> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
                 Err(_) => Err(self.peer_closed()),
             })?;
-            if !outcome {
-                break;
+            if !more {
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn write(&mut self, now: Instant) -> Result<(), StopReason> {
+    /// We cannot write any more. The peer may have said goodbye before it closed: that is still there to be read.
+    fn last_words(&mut self) -> StopReason {
+        for _ in 0..LAST_TURNS {
+            match self.read() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(over) => return over,
+            }
+        }
+        self.peer_closed()
+    }
+
+    fn write(&mut self, now: Instant) -> io::Result<()> {
         loop {
             if self.outbox.is_empty()
                 && self.closing.is_none()
@@ -266,7 +287,7 @@ impl<L: Listener> Pump<L> {
                 self.write_stalled_since = None;
                 return Ok(());
             }
-            let written = self.outbox.write_to(&self.socket).map_err(|_| self.peer_closed())?;
+            let written = self.outbox.write_to(&self.socket)?;
             self.written_bytes += written;
             if !self.outbox.is_empty() {
                 if written > 0 || self.write_stalled_since.is_none() {

@@ -57,8 +57,7 @@ impl Connection {
         };
         let (keeper, me, id) = (self.wiring.keeper.clone(), state.me.clone(), request.request);
         let task = tokio::spawn(async move {
-            let outcome = keeper.claim(claim).await;
-            // If the actor is gone, the message and the lease in it are dropped: the room is released.
+            let outcome = Delivery(Some(keeper.claim(claim).await));
             let _gone = me.cast(Msg::Claimed { request: id, room: verified.room_id, outcome });
         });
         state.phase = Phase::Claiming { request: id, _claim: TaskGuard(task) };
@@ -69,8 +68,9 @@ impl Connection {
         state: &mut State,
         request: RequestId,
         room: &RoomId,
-        outcome: Result<Lease, Refusal>,
+        mut outcome: Delivery,
     ) {
+        let Some(outcome) = outcome.0.take() else { return };
         let expected = matches!(state.phase, Phase::Claiming { request: claimed, .. } if claimed == request);
         let lease = match outcome {
             Ok(lease) if expected => lease,
@@ -121,6 +121,15 @@ impl Connection {
 
     pub(super) fn on_play(&self, state: &mut State, request: &PlayRequest) {
         if !matches!(state.phase, Phase::Idle) {
+            let text = "this connection is already in use".to_owned();
+            self.refuse(
+                state,
+                request.request,
+                &request.address.room,
+                Status::PlayFailed,
+                "already_busy",
+                text,
+            );
             return;
         }
         let name = request.address.name.expose();
@@ -170,6 +179,17 @@ impl Connection {
         let room = std::str::from_utf8(room).ok().and_then(|text| RoomId::parse(text).ok());
         self.wiring.reports.refused(state.id, state.address, room.as_ref(), label, &text);
         state.tell_pump(Command::Refuse { request, status, text, label });
+    }
+}
+
+/// A claim's answer on its way to the connection. One that nobody takes any more is the lease of an encoder that has left.
+pub(crate) struct Delivery(Option<Result<Lease, Refusal>>);
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if let Some(Ok(lease)) = self.0.take() {
+            lease.end_detached(EndReason::Disconnected);
+        }
     }
 }
 

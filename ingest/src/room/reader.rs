@@ -75,9 +75,12 @@ impl Reader {
         }
     }
 
-    /// Changes what is sent. Pictures that come back come back with a keyframe.
+    /// Changes what is sent. What comes back comes back with its headers, and from a keyframe on.
     pub(crate) fn set_wants(&mut self, wants: Wants) {
-        let resumes = (self.wants.paused && !wants.paused) || (!self.wants.video && wants.video);
+        let more = |now: bool, before: bool| now && !before;
+        let resumes = more(!wants.paused, !self.wants.paused)
+            || more(wants.video, self.wants.video)
+            || more(wants.audio, self.wants.audio);
         self.wants = wants;
         if resumes {
             self.place = Place::Outside;
@@ -156,7 +159,11 @@ impl Reader {
         let timestamp = state.ring.get(start).map(|frame| frame.timestamp);
         for header in state.headers.all().filter(|header| self.is_wanted(header.media)) {
             let keeps_time = header.kind == FrameKind::Header(HeaderKey::Metadata);
-            let timestamp = timestamp.filter(|_| !keeps_time).unwrap_or(header.timestamp);
+            let timestamp = if keeps_time {
+                header.timestamp
+            } else {
+                timestamp.unwrap_or_else(|| state.timeline.header(header.timestamp))
+            };
             out.push(Arc::new(Frame::new(timestamp, header.media, header.kind, header.payload.clone())));
         }
         self.headers_until = state.ring.head();

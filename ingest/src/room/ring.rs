@@ -12,7 +12,7 @@ use super::frame::{Frame, FrameKind};
 /// seconds of pictures and sound.
 const BEHIND_MAX: u64 = 300;
 
-/// What one frame costs beside its payload; keeps a flood of empty messages bounded too.
+/// What one frame costs beside its bytes; keeps a flood of empty messages bounded too.
 const FRAME_OVERHEAD: usize = 128;
 
 #[derive(Debug)]
@@ -90,7 +90,8 @@ impl Ring {
 }
 
 fn cost(frame: &Frame) -> usize {
-    frame.payload.len() + FRAME_OVERHEAD
+    // Twice: as it came, and as chunks once a player was sent it.
+    2 * frame.payload.len() + FRAME_OVERHEAD
 }
 
 #[cfg(test)]

@@ -12,12 +12,15 @@ use super::frame::{Frame, FrameKind, HeaderKey};
 use super::headers::Change;
 use super::{Air, Ticket};
 
+/// Longest header that is kept for those who join: each of them is sent all. Real ones have less than 2 KiB.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
     /// Readers will get it.
     Forwarded,
-    /// Not owed to anyone: a repeated header, or a picture before the first keyframe.
+    /// Not owed to anyone: a repeated header, one that is too long, or a picture before the first keyframe.
     Dropped,
     /// The room belongs to a higher epoch now.
     Fenced,
@@ -69,9 +72,14 @@ impl Source {
             _ => {}
         }
         self.last_media = now;
-        let watched = self.ticket.room.readers.load(Ordering::Relaxed) > 0;
+        if matches!(kind, FrameKind::Header(_)) && payload.len() > HEADER_BYTES_MAX {
+            return Pushed::Dropped;
+        }
+        let watched;
         {
             let mut state = self.ticket.room.state.write();
+            // Read under the lock: a reader that came before is in it, one that comes after finds the frame.
+            watched = self.players() > 0;
             if state.highest != self.epoch {
                 return Pushed::Fenced;
             }

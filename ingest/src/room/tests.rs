@@ -213,3 +213,46 @@ fn a_room_goes_with_its_last_user() {
     drop(source);
     assert!(stage.rooms.map.is_empty());
 }
+
+#[test]
+fn sound_that_comes_back_comes_back_with_its_header() {
+    let stage = Stage::new();
+    let mut source = stage.publish(1);
+    let mut reader = stage.read();
+    reader.set_wants(Wants { audio: false, ..Wants::default() });
+    for (kind, text) in [(VIDEO, "avcc"), (AUDIO, "asc"), (FrameKind::Keyframe, "K1")] {
+        stage.push(&mut source, kind, 0, text);
+    }
+    assert_eq!(texts(&mut reader), "avcc K1");
+    reader.set_wants(Wants::default());
+    stage.push(&mut source, FrameKind::Sound, 0, "s1");
+    assert_eq!(texts(&mut reader), "avcc asc K1 s1");
+}
+
+#[test]
+fn a_header_of_absurd_length_is_kept_for_nobody() {
+    let stage = Stage::new();
+    let mut source = stage.publish(1);
+    let huge = Bytes::from(vec![0; 1 << 20]);
+    assert_eq!(source.push(MediaKind::Video, VIDEO, 0, huge, stage.now), Pushed::Dropped);
+    stage.push(&mut source, FrameKind::Keyframe, 0, "K1");
+    assert_eq!(texts(&mut stage.read()), "K1");
+}
+
+#[test]
+fn nobody_is_left_in_a_room_that_others_cannot_find() {
+    let rooms = Rooms::new(1 << 20);
+    let id = RoomId::parse("busy").unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    let ticket = rooms.enter(&id);
+                    let found = rooms.map.get(&id).map(|room| Arc::ptr_eq(&room, &ticket.room));
+                    assert_eq!(found, Some(true), "this room is an orphan");
+                }
+            });
+        }
+    });
+    assert!(rooms.map.is_empty());
+}

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// A step longer than this is no step but a jump.
 const JUMP_MS: i32 = 10_000;
+/// Where FLV muxers begin anew.
+const WRAP: u32 = 1 << 31;
 /// What a closed jump counts for: one frame at 25 per second.
 const STEP_MS: u32 = 40;
 /// The longest pause between two sessions that a player is made to wait out on its own clock.
@@ -63,16 +65,13 @@ impl Timeline {
 fn step(from: u32, to: u32) -> u32 {
     let delta = to.wrapping_sub(from);
     let signed = delta.cast_signed();
-    if signed.abs() <= JUMP_MS {
+    if signed.unsigned_abs() <= JUMP_MS.unsigned_abs() {
         return delta;
     }
     // FLV muxers wrap at 2^31: from just below it to a small number.
-    let across = delta.wrapping_add(1 << 31);
-    if from < (1 << 31) && across.cast_signed() >= 0 && across.cast_signed() <= JUMP_MS {
-        across
-    } else {
-        STEP_MS
-    }
+    let near_the_wrap = (WRAP - JUMP_MS.unsigned_abs()..WRAP).contains(&from);
+    let across = delta.wrapping_add(WRAP);
+    if near_the_wrap && across <= JUMP_MS.unsigned_abs() { across } else { STEP_MS }
 }
 
 #[cfg(test)]
@@ -106,6 +105,12 @@ mod tests {
         assert_eq!([2_147_483_635, 10].map(|ts| t.coded(ts)), [2_147_483_635, 2_147_483_658]);
         let mut t = Timeline::default();
         assert_eq!([0xffff_fff0, 0x10].map(|ts| t.coded(ts)), [0xffff_fff0, 0x10]);
+    }
+
+    #[test]
+    fn a_jump_by_half_of_all_time_is_a_jump_like_any_other() {
+        let mut t = Timeline::default();
+        assert_eq!([7, 7 + (1 << 31), 40 + (1 << 31)].map(|ts| t.coded(ts)), [7, 47, 80]);
     }
 
     #[test]

@@ -68,10 +68,13 @@ impl<L: Listener> Pump<L> {
         let reason = match close {
             Close::HandshakeTimeout => StopReason::HandshakeTimeout,
             Close::RequestTimeout => StopReason::RequestTimeout,
-            Close::Rejected => StopReason::Refused("connect"),
+            Close::Rejected => StopReason::Refused("rejected"),
             _ => StopReason::Finished,
         };
-        self.closing.get_or_insert_with(|| Closing::new(reason, now));
+        if self.closing.is_none() {
+            self.end_session(&reason);
+            self.closing = Some(Closing::new(reason, now));
+        }
     }
 
     pub(super) fn obey(&mut self, command: Command) {
@@ -89,6 +92,7 @@ impl<L: Listener> Pump<L> {
                 if self.peer.accept(player.request).is_ok() {
                     self.request = Some(player.request);
                     self.role = Role::Player(player);
+                    self.said_goodbye = false;
                 }
             }
             Command::Refuse { request, status, text, label } => {
@@ -106,13 +110,25 @@ impl<L: Listener> Pump<L> {
 
     pub(super) fn end_publisher(&mut self, for_good: bool) {
         if matches!(self.role, Role::Publisher(_))
-            && let Role::Publisher(publisher) = std::mem::replace(&mut self.role, Role::None)
+            && let Role::Publisher(mut publisher) = std::mem::replace(&mut self.role, Role::None)
         {
+            if let Some(change) = publisher.take_all_facts() {
+                self.listener.facts(change);
+            }
             let dropped = &publisher.dropped;
             self.reports.dropped("withheld", dropped.withheld);
             self.reports.dropped("fenced", dropped.fenced);
             self.reports.dropped("useless", dropped.useless);
             publisher.end(for_good);
+        }
+    }
+
+    /// Ends the running session by the pump's own finding. The room is given back now, not when the peer has read its last
+    /// words.
+    fn end_session(&mut self, reason: &StopReason) {
+        if matches!(self.role, Role::Publisher(_)) {
+            self.end_publisher(reason.is_for_good());
+            self.listener.ending(reason.clone());
         }
     }
 
@@ -135,11 +151,7 @@ impl<L: Listener> Pump<L> {
                 _ => {}
             }
         }
-        if matches!(self.role, Role::Publisher(_)) {
-            self.end_publisher(reason.is_for_good());
-            // The room is given back now, not when the peer has read its last words.
-            self.listener.ending(reason.clone());
-        }
+        self.end_session(&reason);
         self.closing = Some(Closing::new(reason, now));
         self.drain_peer(now);
     }
