@@ -7,7 +7,8 @@ mod units;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
+
+use crate::logs;
 
 pub(crate) use layers::{ConfigError, Fault, Loaded, Origin, load};
 pub(crate) use sections::{Cluster, Http, LiveKeys, Log, LogFormat, Node, Retention, Rtmp};
@@ -47,7 +48,7 @@ impl Config {
         self.check_rtmp()?;
         self.check_live_keys()?;
         self.check_retention()?;
-        EnvFilter::try_new(&self.log.level)
+        logs::parse(&self.log.level)
             .map(|_| ())
             .map_err(|e| fault("log.level", format!("is not a log level or filter: {e}")))
     }

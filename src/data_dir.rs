@@ -71,14 +71,6 @@ impl DataDirError {
     }
 }
 
-/// A secret file's content, and whether this start made it.
-pub(crate) struct SecretFile {
-    /// What is in it. Erasing it after use is the reader's business: the file itself lies beside it.
-    pub(crate) content: Vec<u8>,
-    /// Made just now.
-    pub(crate) is_new: bool,
-}
-
 /// Secrets are short; a file longer than this is not one of ours.
 const SECRET_BYTES_MAX: u64 = 16 << 10;
 
@@ -119,17 +111,13 @@ impl DataDir {
     }
 
     /// Reads the secret `name`, or makes it with `make` and stores it first.
-    pub(crate) fn secret(
-        &self,
-        name: &str,
-        make: impl FnOnce() -> Vec<u8>,
-    ) -> Result<SecretFile, DataDirError> {
+    pub(crate) fn secret(&self, name: &str, make: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, DataDirError> {
         if let Some(content) = self.read_secret(name)? {
-            return Ok(SecretFile { content, is_new: false });
+            return Ok(content);
         }
         let content = make();
         self.write_secret(name, &content)?;
-        Ok(SecretFile { content, is_new: true })
+        Ok(content)
     }
 
     /// The secret `name`, if it is there; refused if others can read it.
@@ -205,8 +193,7 @@ mod tests {
         let dir = DataDir::open(&path).unwrap();
         let first = dir.secret("token", || b"one".to_vec()).unwrap();
         let second = dir.secret("token", || b"two".to_vec()).unwrap();
-        assert_eq!((first.content, first.is_new), (b"one".to_vec(), true));
-        assert_eq!((second.content, second.is_new), (b"one".to_vec(), false));
+        assert_eq!((first, second), (b"one".to_vec(), b"one".to_vec()));
         assert_eq!(mode(&path), 0o700);
         assert_eq!(mode(&path.join("token")), 0o600);
         assert_eq!(fs::read_dir(&path).unwrap().count(), 2, "lock and token, nothing unfinished");
@@ -217,7 +204,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join(".token.unfinished"), "ha").unwrap();
         let dir = DataDir::open(home.path()).unwrap();
-        assert_eq!(dir.secret("token", || b"whole".to_vec()).unwrap().content, b"whole");
+        assert_eq!(dir.secret("token", || b"whole".to_vec()).unwrap(), b"whole");
     }
 
     #[test]

@@ -42,6 +42,11 @@ pub(crate) async fn address(
     })
 }
 
+/// Whether an address was ever made here, good or not.
+pub(crate) fn was_made(dir: &DataDir) -> bool {
+    !matches!(dir.read_secret(FILE), Ok(None))
+}
+
 /// A file that is damaged or from another version is only a reason to make a new one.
 fn read(dir: &DataDir) -> Option<Kept> {
     let content = dir.read_secret(FILE).ok()??;

@@ -41,10 +41,23 @@ pub(crate) fn start(log: &Log) -> Result<(), ConfigError> {
 fn filter(log: &Log, variable: Option<String>) -> Result<EnvFilter, ConfigError> {
     let from_variable = variable.is_some();
     let directives = variable.unwrap_or_else(|| log.level.clone());
-    EnvFilter::try_new(directives).map_err(|e| ConfigError::Wrong {
+    parse(&directives).map_err(|problem| ConfigError::Wrong {
         origin: if from_variable { Origin::Env(VARIABLE.to_owned()) } else { Origin::Default },
-        problem: e.to_string(),
+        problem,
     })
+}
+
+/// Reads levels and directives. A word alone must be a level: the library would take a misspelt one for the name of a part,
+/// and log nothing of all others.
+pub(crate) fn parse(directives: &str) -> Result<EnvFilter, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    for word in directives.split(',').map(str::trim) {
+        let is_directive = word.contains(['=', '[']);
+        if !is_directive && !LEVELS.contains(&word.to_ascii_lowercase().as_str()) {
+            return Err(format!("{word:?} is not a level ({}) nor target=level", LEVELS.join(", ")));
+        }
+    }
+    EnvFilter::try_new(directives).map_err(|e| e.to_string())
 }
 
 /// A panic is our own fault wherever it happens; it ends one task or actor and must be seen in the log of all.

@@ -21,8 +21,6 @@ pub(crate) struct Secrets {
     pub(crate) signer: LiveKeySigner,
     /// Opens the API.
     pub(crate) admin_token: AdminToken,
-    /// This start made the signing key: nobody can know an address yet.
-    pub(crate) is_first_start: bool,
 }
 
 /// Why there are no secrets to work with.
@@ -57,13 +55,12 @@ impl Secrets {
     pub(crate) fn open(dir: &DataDir, cluster: &str) -> Result<Self, SecretsError> {
         let made = LiveKeySigner::generate(cluster)?;
         let key = dir.secret(SIGNING_KEY, || made.to_pem().as_bytes().to_vec())?;
-        let pem = text(SIGNING_KEY, &key.content)?;
+        let pem = text(SIGNING_KEY, &key)?;
         let token = dir.secret(ADMIN_TOKEN, || format!("{}\n", random_token()).into_bytes())?;
-        let token = text(ADMIN_TOKEN, &token.content)?;
+        let token = text(ADMIN_TOKEN, &token)?;
         Ok(Self {
             signer: LiveKeySigner::from_pem(cluster, pem)?,
             admin_token: AdminToken::new(token.trim()).map_err(SecretsError::Token)?,
-            is_first_start: key.is_new,
         })
     }
 }
@@ -87,7 +84,6 @@ mod tests {
         let dir = DataDir::open(home.path()).unwrap();
         let first = Secrets::open(&dir, "onair").unwrap();
         let second = Secrets::open(&dir, "onair").unwrap();
-        assert!(first.is_first_start && !second.is_first_start);
         assert_eq!(first.signer.to_pem(), second.signer.to_pem());
         assert_eq!(
             dir.read_secret(ADMIN_TOKEN).unwrap().map(|t| t.len()),

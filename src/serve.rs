@@ -143,13 +143,12 @@ struct Node {
     registry: Arc<dyn Registry>,
     media_domain: String,
     is_draining: Arc<AtomicBool>,
-    is_first_start: bool,
 }
 
 impl Node {
     async fn build(config: &Config, dir: &DataDir) -> Result<Self, ServeError> {
         let id = node_id(config)?;
-        let Secrets { signer, admin_token, is_first_start } = Secrets::open(dir, &config.cluster.name)?;
+        let Secrets { signer, admin_token } = Secrets::open(dir, &config.cluster.name)?;
         let address = config.rtmp.listen;
         let socket = onair_ingest::bind(address).map_err(|source| ServeError::Bind { address, source })?;
         let media_domain = match &config.node.media_domain {
@@ -181,7 +180,7 @@ impl Node {
         // Last, so that the first encoder to come finds its key known.
         let parts = NodeParts { node: id.clone(), socket, keeper, verifier, reports };
         let ingest = IngestNode::start(config.rtmp.ingest(), parts).await?;
-        Ok(Self { id, ingest, manager, registry, media_domain, is_draining, is_first_start })
+        Ok(Self { id, ingest, manager, registry, media_domain, is_draining })
     }
 
     /// Tells whoever started us where we are. A reader of stdout that has gone away is no failure.
@@ -189,9 +188,10 @@ impl Node {
         let (rtmp, http) = (self.ingest.address(), self.manager.http_addr());
         tracing::info!(node = %self.id, %rtmp, %http, version = env!("CARGO_PKG_VERSION"), "onair is up");
         let mut stdout = std::io::stdout();
-        // A service's stdout is often collected like a log, so later starts show the secret to a terminal only.
+        // Until an address was made nobody can know one. A service's stdout is often collected like a log, so later starts
+        // show the secret to a terminal only.
         let demo = match config.node.demo() {
-            Ok(Some(producer)) if self.is_first_start || stdout.is_terminal() => {
+            Ok(Some(producer)) if !demo::was_made(dir) || stdout.is_terminal() => {
                 demo::address(&producer, &self.media_domain, dir, &*self.registry, &self.manager).await
             }
             _ => None,

@@ -1,4 +1,4 @@
-//! The two signals that mean "stop": SIGTERM from a supervisor, SIGINT from Ctrl-C.
+//! The signals that mean "stop": SIGTERM from a supervisor, SIGINT from Ctrl-C, SIGHUP from a terminal that was closed.
 
 use std::io;
 
@@ -8,12 +8,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
-    /// Takes both signals over.
+    /// Takes them over.
     pub(crate) fn install() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
     /// The name of the next one.
@@ -21,6 +26,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hang_up.recv() => "SIGHUP",
         }
     }
 }

@@ -155,6 +155,21 @@ fn a_restart_keeps_rooms_and_keys_and_the_demo_address() {
 }
 
 #[test]
+fn an_address_is_printed_even_if_the_very_first_start_found_its_port_taken() {
+    let home = tempfile::tempdir().expect("a directory");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").to_string();
+    let failed = std::process::Command::new(env!("CARGO_BIN_EXE_onair"))
+        .args(["serve", "--http", "127.0.0.1:0", "--rtmp", &port, "--data-dir"])
+        .arg(home.path().join("data"))
+        .output()
+        .expect("it runs");
+    assert_eq!(failed.status.code(), Some(69), "{}", String::from_utf8_lossy(&failed.stderr));
+    let node = Node::start_in(home);
+    assert!(node.stdout().contains("Stream Key"), "nobody knows an address yet");
+}
+
+#[test]
 fn a_good_key_is_never_refused_while_the_node_starts() {
     let mut node = Node::start();
     let address = node.address("alice");

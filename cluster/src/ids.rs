@@ -10,12 +10,8 @@ use thiserror::Error;
 
 /// Why a text is not an id.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("a {what} is 1 to {max} characters of A-Z a-z 0-9 _ -{extra}")]
-pub struct IdError {
-    what: &'static str,
-    max: usize,
-    extra: &'static str,
-}
+#[error("{0}")]
+pub struct IdError(&'static str);
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal, extra: $extra:literal, $ok:expr) => {
@@ -28,8 +24,11 @@ macro_rules! text_id {
             /// Checks length and alphabet.
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 let ok: fn(u8) -> bool = $ok;
-                if text.is_empty() || text.len() > $max || !text.bytes().all(ok) {
-                    return Err(IdError { what: $what, max: $max, extra: $extra });
+                // "." and ".." mean something else in every URL and path.
+                let is_dots = text.bytes().all(|b| b == b'.');
+                if is_dots || text.len() > $max || !text.bytes().all(ok) {
+                    let rule = concat!("a ", $what, " is 1 to ", $max, " characters of A-Z a-z 0-9 _ -", $extra);
+                    return Err(IdError(rule));
                 }
                 Ok(Self(text.into()))
             }
@@ -210,7 +209,7 @@ impl fmt::Debug for SessionId {
 impl FromStr for SessionId {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let bad = IdError { what: "session id", max: 32, extra: " (32 hexadecimal digits)" };
+        let bad = IdError("a session id is 32 hexadecimal digits");
         if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(bad);
         }
@@ -285,6 +284,13 @@ mod tests {
         }
         assert!(RoomId::parse(&"x".repeat(64)).is_ok());
         assert!(ProducerId::parse("user:42@example.com").is_ok());
+        for bad in ["", ".", "..", "a/b"] {
+            assert!(ProducerId::parse(bad).is_err() && NodeId::parse(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(
+            RoomId::parse("").map_err(|e| e.to_string()),
+            Err("a room id is 1 to 64 characters of A-Z a-z 0-9 _ -".to_owned())
+        );
         assert!("0f".parse::<SessionId>().is_err());
         assert!("+0000000000000000000000000000001".parse::<SessionId>().is_err());
         let id = SessionId::random();

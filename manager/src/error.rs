@@ -24,7 +24,7 @@ pub enum ManagerError {
     #[error("registry: {0}")]
     Registry(#[from] onair_cluster::RegistryError),
     /// The HTTP address cannot be bound.
-    #[error("cannot listen on {addr} for HTTP: {source}")]
+    #[error("cannot listen on {addr} for HTTP: {source}; another one: --http IP:PORT")]
     Bind {
         /// The address asked for.
         addr: SocketAddr,

@@ -273,6 +273,10 @@ impl RequestServed<'_> {
             metrics.refused_tokens.inc();
         }
         match status {
+            // Said once when it changes; a probe that asks again is no failure.
+            503 if *route == "/readyz" => {
+                debug!(route, method, status, request_id, took_us, peer, "not ready");
+            }
             500.. => error!(route, method, status, request_id, took_us, peer, internal, "request failed"),
             400.. => info!(route, method, status, request_id, took_us, peer, internal, "request refused"),
             _ => debug!(route, method, status, request_id, took_us, peer, "request answered"),

@@ -166,13 +166,19 @@ fn env_settings(
 ) -> Result<BTreeMap<String, String>, ConfigError> {
     let mut ours = BTreeMap::new();
     for (name, value) in env {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(ENV_PREFIX)) else { continue };
+        let Some(name) = name.to_str().filter(|name| is_meant_for_us(name)) else { continue };
         let Some(value) = value.to_str() else {
             return Err(wrong(Origin::Env(name.to_owned()), "is not UTF-8".to_owned()));
         };
         ours.insert(name.to_owned(), value.to_owned());
     }
     Ok(ours)
+}
+
+/// Also what was meant for us and is misspelt: `onair__…`, or `ONAIR_RTMP__…` with one underscore too few.
+fn is_meant_for_us(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    name.starts_with(ENV_PREFIX) || (name.starts_with("ONAIR_") && name.contains("__"))
 }
 
 /// Lays one variable over `table`. Its text is tried as a TOML value first (`8`, `true`, `["a"]`) and then as a string,
@@ -184,7 +190,7 @@ fn apply_env(
     origins: &mut BTreeMap<String, Origin>,
 ) -> Result<Config, ConfigError> {
     let origin = Origin::Env(name.to_owned());
-    let path = name[ENV_PREFIX.len()..].to_ascii_lowercase();
+    let path = name.strip_prefix(ENV_PREFIX).unwrap_or_default().to_ascii_lowercase();
     let Some((section, key)) = path.split_once("__").filter(|(s, k)| !s.is_empty() && !k.is_empty()) else {
         return Err(wrong(origin, "a setting is named ONAIR__<SECTION>__<KEY>".to_owned()));
     };

@@ -93,8 +93,16 @@ fn a_wrong_value_is_refused_where_it_stands() {
 }
 
 #[test]
+fn a_misspelt_log_level_is_refused_and_does_not_silence_the_node() {
+    let text = refusal("[log]\nlevel = \"inof\"\n", &[]);
+    assert!(text.contains("\"inof\" is not a level (off, error, warn, info, debug, trace)"), "{text}");
+}
+
+#[test]
 fn a_wrong_variable_is_refused_by_its_name() {
     for (name, value, expected) in [
+        ("ONAIR_RTMP__IDLE_TIMEOUT", "10s", "ONAIR__<SECTION>__<KEY>"),
+        ("onair__rtmp__idle_timeout", "10s", "ONAIR__<SECTION>__<KEY>"),
         ("ONAIR__RTMP__IDEL_TIMEOUT", "10s", "unknown field `idel_timeout`"),
         ("ONAIR__REDSI__URL", "x", "unknown field `redsi`"),
         ("ONAIR__RTMP__IDLE_TIMEOUT", "10", "expected a duration"),

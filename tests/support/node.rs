@@ -53,6 +53,12 @@ impl Node {
         Self::launch(home, "127.0.0.1:0", "127.0.0.1:0")
     }
 
+    /// A node with the default configuration on whatever an earlier attempt left in `home`.
+    pub fn start_in(home: TempDir) -> Self {
+        fs::write(home.path().join("onair.toml"), DEFAULTS).expect("a configuration file");
+        Self::launch(home, "127.0.0.1:0", "127.0.0.1:0")
+    }
+
     /// Starts again on the same ports and data, after a kill or a drain.
     pub fn restart(self) -> Self {
         let Self { mut process, home, rtmp, http, .. } = self;
