@@ -13,6 +13,9 @@ use crate::room::{FrameKind, Pushed, Source};
 
 /// How often facts may go to the registry from here.
 const FACTS_EVERY: Duration = Duration::from_secs(1);
+/// Changes at the beginning that go at once: headers and metadata of sound and pictures come one by one within milliseconds,
+/// and the API should know them all within a second.
+const FACTS_AT_ONCE: u32 = 6;
 
 /// What the pump holds while its connection publishes.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub(crate) struct Publisher {
     heard_any: bool,
     players: u32,
     facts_sent: Option<Instant>,
+    facts_at_once: u32,
     /// Messages not passed on, since last asked.
     pub(crate) dropped: Dropped,
 }
@@ -67,6 +71,7 @@ impl Publisher {
             heard_any: false,
             players: 0,
             facts_sent: None,
+            facts_at_once: FACTS_AT_ONCE,
             dropped: Dropped::default(),
         }
     }
@@ -105,12 +110,13 @@ impl Publisher {
         }
     }
 
-    /// What changed since the last call, at most once a second; the first facts at once.
+    /// What changed since the last call, at most once a second; the first few changes at once.
     pub(crate) fn take_facts(&mut self, now: Instant) -> Option<FactsChange> {
-        if self.facts_sent.is_some_and(|sent| now < sent + FACTS_EVERY) {
+        if self.facts_at_once == 0 && self.facts_sent.is_some_and(|sent| now < sent + FACTS_EVERY) {
             return None;
         }
         let change = self.take_all_facts()?;
+        self.facts_at_once = self.facts_at_once.saturating_sub(1);
         self.facts_sent = Some(now);
         Some(change)
     }
