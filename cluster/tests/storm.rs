@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod support;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,11 +13,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use onair_cluster::events::{EndReason, EventKind};
-use onair_cluster::ids::{LiveKeyId, NodeId, ProducerId, RoomId, SessionId, Shard};
+use onair_cluster::ids::{LiveKeyId, NodeId, RoomId, SessionId, Shard};
 use onair_cluster::keeper::{Keeper, Refusal};
 use onair_cluster::lease::Belief;
 use onair_cluster::registry::local::LocalRegistry;
-use onair_cluster::registry::{Claim, KeyRecord, LeaseTimes, Registry, Takeover};
+use onair_cluster::registry::{Claim, LeaseTimes, Registry, Takeover};
 use onair_cluster::time::{BootTime, UnixMs};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -38,7 +40,7 @@ async fn nothing_is_left_after_a_storm() {
     for n in 0..ROOMS {
         let room = RoomId::parse(&format!("room-{n}")).unwrap();
         let takeover = if n % 2 == 0 { Takeover::Always } else { Takeover::Idle };
-        rooms.push((room.clone(), put_key(&registry, &room, takeover).await));
+        rooms.push((room.clone(), support::put_key(&*registry, &room, takeover).await));
     }
     let nodes: Vec<_> = (0..NODES)
         .map(|n| {
@@ -143,19 +145,4 @@ async fn check_events(registry: &LocalRegistry) {
         assert!(on.is_empty(), "never ended: {on:?}");
         assert_eq!(registry.leases(shard, None, 1).await.unwrap(), []);
     }
-}
-
-async fn put_key(registry: &LocalRegistry, room: &RoomId, takeover: Takeover) -> LiveKeyId {
-    let live_key_id = LiveKeyId::random(room);
-    let record = KeyRecord {
-        live_key_id: live_key_id.clone(),
-        room_id: room.clone(),
-        producer_id: ProducerId::parse("producer-1").unwrap(),
-        takeover,
-        max_duration: None,
-        revoked: false,
-        expires_at: UnixMs(u64::MAX),
-    };
-    registry.put_key(&record).await.unwrap();
-    live_key_id
 }

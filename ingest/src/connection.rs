@@ -23,13 +23,13 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::task::JoinHandle;
 
 use crate::admission::Permit;
 use crate::config::IngestConfig;
 use crate::reports::{Counted, Reports};
 use crate::room::Rooms;
 use crate::stop::StopReason;
+use crate::task::TaskGuard;
 
 pub(crate) use publisher::FactsChange;
 use pump::{Command, Listener, Pump, Remains};
@@ -121,15 +121,6 @@ struct Publishing {
     _watch: TaskGuard,
     _timer: Option<TaskGuard>,
     _counted: Counted,
-}
-
-/// A task that ends with its owner.
-struct TaskGuard(JoinHandle<()>);
-
-impl Drop for TaskGuard {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl Connection {
@@ -287,7 +278,7 @@ impl Actor for Connection {
         );
         let obituary =
             Obituary { me: me.clone(), remains: Remains { reason: StopReason::Crash, skipped: 0 } };
-        let task = tokio::spawn(async move { obituary.write(pump.run().await) });
+        let pump = TaskGuard::spawn(async move { obituary.write(pump.run().await) });
         Ok(State {
             me,
             id: args.id,
@@ -297,7 +288,7 @@ impl Actor for Connection {
             permit: args.permit,
             commands,
             phase: Phase::Idle,
-            _pump: TaskGuard(task),
+            _pump: pump,
             _counted: counted,
         })
     }

@@ -2,7 +2,8 @@
 
 use onair_cluster::keeper::Keeper;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::task::JoinHandle;
+
+use crate::task::TaskGuard;
 
 /// What the keeper's actor hears.
 pub(crate) enum Msg {
@@ -14,41 +15,21 @@ pub(crate) struct KeeperActor {
     pub(crate) keeper: Keeper,
 }
 
-pub(crate) struct State(JoinHandle<()>);
-
-impl Drop for State {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Tells the actor that the loop is over, however it ended.
-struct Obituary(ActorRef<Msg>);
-
-impl Drop for Obituary {
-    fn drop(&mut self) {
-        let _gone = self.0.cast(Msg::Stopped);
-    }
-}
-
 impl Actor for KeeperActor {
     type Msg = Msg;
-    type State = State;
+    type State = TaskGuard;
     type Arguments = ();
 
-    async fn pre_start(&self, me: ActorRef<Msg>, (): ()) -> Result<State, ActorProcessingErr> {
-        let (keeper, obituary) = (self.keeper.clone(), Obituary(me));
-        Ok(State(tokio::spawn(async move {
-            let _obituary = obituary;
-            keeper.run().await;
-        })))
+    async fn pre_start(&self, me: ActorRef<Msg>, (): ()) -> Result<TaskGuard, ActorProcessingErr> {
+        let keeper = self.keeper.clone();
+        Ok(TaskGuard::spawn_watched(me, Msg::Stopped, async move { keeper.run().await }))
     }
 
     async fn handle(
         &self,
         _me: ActorRef<Msg>,
         msg: Msg,
-        _state: &mut State,
+        _state: &mut TaskGuard,
     ) -> Result<(), ActorProcessingErr> {
         match msg {
             Msg::Stopped => Err("the keeper's loop ended".into()),

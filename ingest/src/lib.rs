@@ -26,6 +26,7 @@ mod probe;
 mod reports;
 mod room;
 mod stop;
+mod task;
 
 pub use config::IngestConfig;
 pub use listener::bind;

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 use crate::admission::Admission;
 use crate::connections;
 use crate::reports::Reports;
+use crate::task::TaskGuard;
 
 /// Sockets the kernel keeps for us while we are busy.
 const BACKLOG: i32 = 4096;
@@ -52,49 +52,30 @@ pub(crate) struct Listener {
     pub(crate) connections: ActorRef<connections::Msg>,
 }
 
-pub(crate) struct State(JoinHandle<()>);
-
-impl Drop for State {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl Actor for Listener {
     type Msg = Msg;
-    type State = State;
+    type State = TaskGuard;
     type Arguments = ();
 
-    async fn pre_start(&self, me: ActorRef<Msg>, (): ()) -> Result<State, ActorProcessingErr> {
+    async fn pre_start(&self, me: ActorRef<Msg>, (): ()) -> Result<TaskGuard, ActorProcessingErr> {
         // A clone of the bound socket: a restarted listener goes on with the same queue, nobody in it is lost.
         let listener = TcpListener::from_std(self.socket.try_clone()?)?;
         let (admission, reports, connections) =
             (self.admission.clone(), self.reports.clone(), self.connections.clone());
-        let obituary = Obituary(me);
-        Ok(State(tokio::spawn(async move {
-            let _obituary = obituary;
+        Ok(TaskGuard::spawn_watched(me, Msg::Stopped, async move {
             accept(&listener, &admission, &reports, &connections).await;
-        })))
+        }))
     }
 
     async fn handle(
         &self,
         _me: ActorRef<Msg>,
         msg: Msg,
-        _state: &mut State,
+        _state: &mut TaskGuard,
     ) -> Result<(), ActorProcessingErr> {
         match msg {
             Msg::Stopped => Err("the accept task ended".into()),
         }
-    }
-}
-
-/// Tells the actor that the task is over, however it ended.
-struct Obituary(ActorRef<Msg>);
-
-impl Drop for Obituary {
-    fn drop(&mut self) {
-        let _gone = self.0.cast(Msg::Stopped);
     }
 }
 

@@ -195,6 +195,7 @@ async fn a_second_publisher_is_refused_while_the_first_sends() {
     let sending = async {
         loop {
             pictures(&mut publisher, &mut broadcast, 1).await;
+            // The pace of a real encoder, not a wait for anything.
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
     };
@@ -323,6 +324,7 @@ async fn a_player_that_never_reads_costs_only_itself() {
         pictures(&mut publisher, &mut broadcast, 1).await;
         assert_eq!(watch_until(&mut keen, sent).await.last(), Some(&sent));
         sent += 1;
+        // A pace, so that the one who reads keeps up.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     drop(lazy);

@@ -137,26 +137,10 @@ fn picture_size(bits: &mut Bits<'_>, chroma: Chroma) -> Option<(u32, u32)> {
 
 /// Video usability information as far as its timing (H.264 §E.1.1). Two ticks of the clock make a frame.
 fn frame_rate(bits: &mut Bits<'_>) -> Option<f64> {
-    const EXTENDED_SAMPLE_ASPECT_RATIO: u32 = 255;
     if !bits.flag()? {
         return None;
     }
-    if bits.flag()? && bits.number(8)? == EXTENDED_SAMPLE_ASPECT_RATIO {
-        bits.skip(32)?;
-    }
-    if bits.flag()? {
-        bits.skip(1)?;
-    }
-    if bits.flag()? {
-        bits.skip(4)?;
-        if bits.flag()? {
-            bits.skip(24)?;
-        }
-    }
-    if bits.flag()? {
-        bits.golomb()?;
-        bits.golomb()?;
-    }
+    bits.skip_video_signal_information()?;
     if !bits.flag()? {
         return None;
     }

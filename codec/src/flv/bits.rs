@@ -34,6 +34,29 @@ impl<'a> Bits<'a> {
         (position <= self.bytes.len() * 8).then(|| self.position = position)
     }
 
+    /// The part of the video usability information that H.264 (§E.1.1) and H.265 (§E.2.1) share: sample aspect ratio,
+    /// overscan, colours, chroma location. None of it matters for size and rate.
+    pub(super) fn skip_video_signal_information(&mut self) -> Option<()> {
+        const EXTENDED_SAMPLE_ASPECT_RATIO: u32 = 255;
+        if self.flag()? && self.number(8)? == EXTENDED_SAMPLE_ASPECT_RATIO {
+            self.skip(32)?;
+        }
+        if self.flag()? {
+            self.skip(1)?;
+        }
+        if self.flag()? {
+            self.skip(4)?;
+            if self.flag()? {
+                self.skip(24)?;
+            }
+        }
+        if self.flag()? {
+            self.golomb()?;
+            self.golomb()?;
+        }
+        Some(())
+    }
+
     /// Exp-Golomb, unsigned: as many bits as zeros stood in front of the first one (H.264 §9.1).
     /// Numbers of 32 bits and more are refused: nothing we read has use for them.
     pub(super) fn golomb(&mut self) -> Option<u32> {

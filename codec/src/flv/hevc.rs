@@ -199,26 +199,10 @@ fn predicted_set(bits: &mut Bits<'_>, previous: &[i64]) -> Option<Vec<i64>> {
 
 /// Video usability information as far as its timing (H.265 §E.2.1).
 fn frame_rate(bits: &mut Bits<'_>) -> Option<f64> {
-    const EXTENDED_SAMPLE_ASPECT_RATIO: u32 = 255;
     if !bits.flag()? {
         return None;
     }
-    if bits.flag()? && bits.number(8)? == EXTENDED_SAMPLE_ASPECT_RATIO {
-        bits.skip(32)?;
-    }
-    if bits.flag()? {
-        bits.skip(1)?;
-    }
-    if bits.flag()? {
-        bits.skip(4)?;
-        if bits.flag()? {
-            bits.skip(24)?;
-        }
-    }
-    if bits.flag()? {
-        bits.golomb()?;
-        bits.golomb()?;
-    }
+    bits.skip_video_signal_information()?;
     bits.skip(3)?;
     if bits.flag()? {
         for _ in 0..4 {

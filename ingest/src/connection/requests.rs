@@ -16,7 +16,8 @@ use ractor::ActorRef;
 use super::player::Player;
 use super::publisher::Publisher;
 use super::pump::Command;
-use super::{Connection, Msg, Phase, Publishing, State, TaskGuard};
+use super::{Connection, Msg, Phase, Publishing, State};
+use crate::task::TaskGuard;
 
 impl Connection {
     pub(super) fn on_publish(&self, state: &mut State, request: &PublishRequest) {
@@ -56,11 +57,11 @@ impl Connection {
             client_agent: state.agent.clone(),
         };
         let (keeper, me, id) = (self.wiring.keeper.clone(), state.me.clone(), request.request);
-        let task = tokio::spawn(async move {
+        let claim = TaskGuard::spawn(async move {
             let outcome = Delivery(Some(keeper.claim(claim).await));
             let _gone = me.cast(Msg::Claimed { request: id, room: verified.room_id, outcome });
         });
-        state.phase = Phase::Claiming { request: id, _claim: TaskGuard(task) };
+        state.phase = Phase::Claiming { request: id, _claim: claim };
     }
 
     pub(super) fn on_claimed(
@@ -196,7 +197,7 @@ impl Drop for Delivery {
 /// Passes a lease's signals on to the connection that holds it.
 fn watch(lease: &Lease, session: SessionId, me: ActorRef<Msg>) -> TaskGuard {
     let mut signals = lease.signals();
-    TaskGuard(tokio::spawn(async move {
+    TaskGuard::spawn(async move {
         loop {
             let signal = signals.borrow_and_update().clone();
             if signal != LeaseSignal::Held && me.cast(Msg::Lease { session, signal }).is_err() {
@@ -206,13 +207,13 @@ fn watch(lease: &Lease, session: SessionId, me: ActorRef<Msg>) -> TaskGuard {
                 return;
             }
         }
-    }))
+    })
 }
 
 /// Wakes the connection when its session is as old as it may get.
 fn alarm(after: Duration, session: SessionId, me: ActorRef<Msg>) -> TaskGuard {
-    TaskGuard(tokio::spawn(async move {
+    TaskGuard::spawn(async move {
         tokio::time::sleep(after).await;
         let _gone = me.cast(Msg::TooOld { session });
-    }))
+    })
 }
