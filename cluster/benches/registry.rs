@@ -41,6 +41,7 @@ fn claim(key: &KeyRecord) -> Claim {
         node_id: NodeId::parse("node-1").unwrap(),
         client_addr: IpAddr::from([127, 0, 0, 1]),
         client_agent: "FMLE/3.0 (compatible; FMSc/1.0)".to_owned(),
+        issued: None,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod ids;
 pub mod keeper;
 pub mod lease;
 pub mod live_key;
+pub mod nodes;
 pub mod registry;
 pub mod time;
 

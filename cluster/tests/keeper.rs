@@ -131,7 +131,7 @@ async fn renewals_keep_a_session_believing_for_as_long_as_it_lasts() {
     for _ in 0..600 {
         pass_ms(1_000).await;
         assert_eq!(world.belief(&lease.pass()), Belief::Mine);
-        assert_eq!(world.registry.reap(world.room.shard(), 10).await, Ok(vec![]));
+        assert_eq!(world.registry.tick(world.room.shard(), 10).await.unwrap().reaped, vec![]);
     }
     let calls = world.registry.calls().len();
     assert!((180..=225).contains(&calls), "{calls} calls in ten minutes");
@@ -315,7 +315,7 @@ async fn a_session_that_was_found_dead_is_told_so_and_gives_nothing_back() {
     world.registry.set(Fault::LoseRequests);
     pass_ms(16_000).await;
     assert_eq!(world.belief(&lease.pass()), Belief::Withhold);
-    assert_eq!(world.registry.reap(world.room.shard(), 10).await.unwrap().len(), 1);
+    assert_eq!(world.registry.tick(world.room.shard(), 10).await.unwrap().reaped.len(), 1);
     world.registry.set(Fault::None);
     pass_ms(1_500).await;
     assert_eq!(world.belief(&lease.pass()), Belief::Over);

@@ -84,6 +84,7 @@ fn claim(session: u128, room: &RoomId, key: &LiveKeyId, on: &str) -> Claim {
         node_id: node(on),
         client_addr: IpAddr::from([127, 0, 0, 1]),
         client_agent: "test".to_owned(),
+        issued: None,
     }
 }
 
@@ -249,7 +250,7 @@ async fn nobody_is_dead_because_the_time_of_day_was_wrong() {
     hands.pass(5_000);
     for step in [3_600_000_i64, -7_200_000, 86_400_000_000] {
         hands.set_unix(hands.unix().0.saturating_add_signed(step));
-        assert_eq!(registry.reap(demo.shard(), 10).await, Ok(vec![]));
+        assert_eq!(registry.tick(demo.shard(), 10).await.unwrap().reaped, vec![]);
         assert!(matches!(acquire(&registry, claim(2, &demo, &key, "b")).await, Acquired::Busy { .. }));
         let until = registry.lease(&demo).await.unwrap().unwrap().until;
         assert_eq!(until.since(hands.unix()), 5_000, "as much time is left as before");
@@ -257,7 +258,7 @@ async fn nobody_is_dead_because_the_time_of_day_was_wrong() {
     // And who is dead stays dead, whatever the time of day.
     hands.pass(7_000);
     hands.set_unix(hands.unix().0 - 10_000_000);
-    assert_eq!(registry.reap(demo.shard(), 10).await, Ok(vec![demo.clone()]));
+    assert_eq!(registry.tick(demo.shard(), 10).await.unwrap().reaped, vec![demo.clone()]);
     let next = granted(&registry, claim(3, &demo, &key, "b")).await;
     assert!(next.card.epoch > lease.card.epoch);
 }

@@ -84,6 +84,7 @@ async fn publish_and_go(seed: u64, keeper: Keeper, node: NodeId, rooms: Vec<(Roo
             node_id: node.clone(),
             client_addr: IpAddr::from([127, 0, 0, 1]),
             client_agent: String::new(),
+            issued: None,
         };
         let asking = keeper.claim(claim);
         if rng.random_ratio(1, 4) {

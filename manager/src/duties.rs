@@ -33,7 +33,7 @@ pub(crate) async fn watch_leases(core: Arc<Core>) {
     loop {
         tick.tick().await;
         for shard in Shard::all() {
-            if core.note_registry(core.registry.reap(shard, REAP_MAX).await).is_err() {
+            if core.note_registry(core.registry.tick(shard, REAP_MAX).await).is_err() {
                 break;
             }
         }

@@ -57,7 +57,7 @@ pub(super) fn check(
     if room_id.as_str() != room {
         return Err(LiveKeyError::WrongRoom);
     }
-    Ok(VerifiedKey { live_key_id, room_id, producer_id, expires_at: at })
+    Ok(VerifiedKey { live_key_id, room_id, producer_id, expires_at: at, issued: None })
 }
 
 fn claim<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a Value, LiveKeyError> {

@@ -89,6 +89,7 @@ fn a_minted_key_opens_its_room_and_says_whose_it_is() {
         room_id: f.room.clone(),
         producer_id: f.producer.clone(),
         expires_at: UnixMs(NOW.0 + 60_000),
+        issued: None,
     };
     assert_eq!(f.verify(f.mint().expose()), Ok(expected.clone()));
     // The forger writes what the signer writes, or the tests below would prove nothing.

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::{LiveKey, LiveKeyError, claims, install_crypto};
 use crate::ids::{LiveKeyId, ProducerId, RoomId};
+use crate::registry::KeyRecord;
 use crate::time::UnixMs;
 
 /// The algorithm of all our keys, as a token's header names it (RFC 8037).
@@ -51,6 +52,8 @@ pub struct VerifiedKey {
     pub producer_id: ProducerId,
     /// After this it starts no more sessions.
     pub expires_at: UnixMs,
+    /// The record that a claim brings along, for a key that another issuer minted; `None` for our own.
+    pub issued: Option<KeyRecord>,
 }
 
 /// Checks live keys. Cheap to clone; about 50 µs for a check, nearly all of it the signature.

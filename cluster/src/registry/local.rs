@@ -24,7 +24,7 @@ use self::bells::Bells;
 use self::shard::ShardState;
 use super::{
     Batch, BatchReply, Confirmed, Doorbell, Hold, KeyRecord, LeaseTimes, LeaseView, Order, Registry,
-    RegistryError,
+    RegistryError, RoomBell, Tick,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::events::Event;
@@ -165,8 +165,18 @@ impl Registry for LocalRegistry {
         }
     }
 
-    async fn reap(&self, shard: Shard, limit: usize) -> Result<Vec<RoomId>, RegistryError> {
-        Ok(self.with(shard, |now, state| state.reap(now, limit)))
+    async fn tick(&self, shard: Shard, limit: usize) -> Result<Tick, RegistryError> {
+        let reaped = self.with(shard, |now, state| state.reap(now, limit));
+        Ok(Tick { reaped, is_loaded: true, floor: None })
+    }
+
+    async fn recovered(&self, _shard: Shard, _is_new: bool) -> Result<(), RegistryError> {
+        // This registry forgets only by ending.
+        Ok(())
+    }
+
+    async fn free_node(&self, shard: Shard, node: &NodeId) -> Result<Vec<RoomId>, RegistryError> {
+        Ok(self.with(shard, |now, state| state.free_node(now, node)))
     }
 
     async fn order(&self, room: &RoomId, order: &Order) -> Result<Option<LeaseView>, RegistryError> {
@@ -235,5 +245,10 @@ impl Registry for LocalRegistry {
 
     fn doorbell(&self, node: &NodeId) -> Doorbell {
         self.bells.doorbell(node)
+    }
+
+    fn room_bell(&self, _room: &RoomId) -> RoomBell {
+        // One node only: whoever shows a room here also hears of it here. Any event will do.
+        RoomBell { rung: self.bells.subscribe(), guard: Box::new(()) }
     }
 }

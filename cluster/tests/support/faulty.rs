@@ -10,7 +10,7 @@ use onair_cluster::ids::{LiveKeyId, NodeId, RoomId, Shard};
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{
     Batch, BatchReply, Confirmed, Doorbell, Hold, KeyRecord, LeaseTimes, LeaseView, Order, Registry,
-    RegistryError,
+    RegistryError, RoomBell, Tick,
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -107,8 +107,17 @@ impl Registry for Faulty {
         self.inner.doorbell(node)
     }
 
-    async fn reap(&self, shard: Shard, limit: usize) -> Result<Vec<RoomId>, RegistryError> {
-        self.inner.reap(shard, limit).await
+    async fn tick(&self, shard: Shard, limit: usize) -> Result<Tick, RegistryError> {
+        self.inner.tick(shard, limit).await
+    }
+    async fn recovered(&self, shard: Shard, is_new: bool) -> Result<(), RegistryError> {
+        self.inner.recovered(shard, is_new).await
+    }
+    async fn free_node(&self, shard: Shard, node: &NodeId) -> Result<Vec<RoomId>, RegistryError> {
+        self.inner.free_node(shard, node).await
+    }
+    fn room_bell(&self, room: &RoomId) -> RoomBell {
+        self.inner.room_bell(room)
     }
     async fn order(&self, room: &RoomId, order: &Order) -> Result<Option<LeaseView>, RegistryError> {
         self.inner.order(room, order).await

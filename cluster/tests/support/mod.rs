@@ -77,6 +77,7 @@ impl World {
             node_id: node.id.clone(),
             client_addr: IpAddr::from([127, 0, 0, 1]),
             client_agent: "test".to_owned(),
+            issued: None,
         }
     }
 

@@ -55,6 +55,7 @@ impl Connection {
             node_id: self.wiring.node.clone(),
             client_addr: state.address.ip().to_canonical(),
             client_agent: state.agent.clone(),
+            issued: verified.issued,
         };
         let (keeper, me, id) = (self.wiring.keeper.clone(), state.me.clone(), request.request);
         let claim = TaskGuard::spawn(async move {

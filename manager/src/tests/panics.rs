@@ -71,6 +71,7 @@ async fn come_and_go(registry: &LocalRegistry, n: usize) -> SessionId {
         node_id: NodeId::parse("node-1").unwrap(),
         client_addr: "127.0.0.1".parse().unwrap(),
         client_agent: String::new(),
+        issued: None,
     };
     let reply = registry.commit(&Batch { claims: vec![claim], ..Batch::default() }).await;
     let Ok(Acquired::Granted(grant)) = reply.claims.into_iter().next().unwrap().map(|c| c.answer) else {

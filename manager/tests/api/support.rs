@@ -250,6 +250,7 @@ impl Session {
             node_id: NodeId::parse(node).unwrap(),
             client_addr: "192.0.2.7".parse().unwrap(),
             client_agent: "obs 30".to_owned(),
+            issued: None,
         };
         let batch = Batch { claims: vec![claim], ..Batch::default() };
         let reply = registry.commit(&batch).await.claims.remove(0).unwrap();

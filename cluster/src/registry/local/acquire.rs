@@ -19,6 +19,9 @@ impl ShardState {
         if self.tombs.get(room).is_some_and(|tomb| tomb.stands(now) && tomb.knows(claim.session_id)) {
             return Acquired::Denied(Denial::Ended);
         }
+        if let Some(issued) = claim.issued.as_ref().filter(|_| self.key(now, &claim.live_key_id).is_none()) {
+            self.put_key(now, issued);
+        }
         let key = match self.admit(now, claim) {
             Ok(key) => key,
             Err(denial) => return Acquired::Denied(denial),

@@ -121,6 +121,16 @@ impl ShardState {
         dead
     }
 
+    /// Ends, as [`EndReason::Lost`], the leases that `node` holds; returns their rooms.
+    pub fn free_node(&mut self, now: UnixMs, node: &NodeId) -> Vec<RoomId> {
+        let held = self.leases.values().filter(|lease| lease.card.node_id == *node);
+        let rooms: Vec<RoomId> = held.map(|lease| lease.card.room_id.clone()).collect();
+        for room in &rooms {
+            self.end_lost(now, room);
+        }
+        rooms
+    }
+
     /// Tells the holder of `room` to end. The first order stands: it is what the session will end with. `None` when nobody
     /// holds the room; a dead lease is ended as lost on the way.
     pub fn order(&mut self, now: UnixMs, room: &RoomId, order: &Order) -> Option<LeaseView> {

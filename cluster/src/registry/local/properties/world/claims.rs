@@ -27,6 +27,7 @@ impl<M: Machine> World<M> {
             node_id: self.nodes[usize::from(node)].clone(),
             client_addr: IpAddr::from([127, 0, 0, addr + 1]),
             client_agent: format!("encoder {addr}"),
+            issued: None,
         };
         self.sessions.push(Session {
             claim,
