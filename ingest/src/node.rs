@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use onair_cluster::NodeId;
 use onair_cluster::keeper::Keeper;
 use onair_cluster::live_key::LiveKeyVerifier;
+use onair_cluster::nodes::NodeLoad;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use thiserror::Error;
 use tokio::task::JoinHandle;
@@ -66,6 +67,7 @@ pub struct IngestNode {
     connections: ActorRef<connections::Msg>,
     keeper: Keeper,
     admission: Admission,
+    reports: Reports,
     address: SocketAddr,
 }
 
@@ -92,7 +94,7 @@ impl IngestNode {
         let connections = ractor::call_t!(root, Msg::Connections, 5_000)
             .map_err(|error| StartError::Socket(std::io::Error::other(error.to_string())))?;
         reports.listening(address);
-        Ok(Self { root, task, connections, keeper: parts.keeper, admission, address })
+        Ok(Self { root, task, connections, keeper: parts.keeper, admission, reports, address })
     }
 
     /// Where it listens.
@@ -103,6 +105,11 @@ impl IngestNode {
     /// Connections now.
     pub fn connections(&self) -> usize {
         self.admission.connections()
+    }
+
+    /// How the node fares, for the registry of nodes. Cheap.
+    pub fn load(&self) -> NodeLoad {
+        self.reports.load(self.admission.connections())
     }
 
     /// Resolves when the tree has ended by itself, which it does only when it cannot go on.

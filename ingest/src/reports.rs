@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use onair_cluster::nodes::NodeLoad;
 use onair_cluster::{RoomId, SessionId};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -84,6 +85,17 @@ impl Reports {
         );
         r.register("restarts", "Actors started again by their supervisor", meters.restarts.clone());
         Self { meters: Arc::new(meters) }
+    }
+
+    /// How the node fares, by its gauges. Reads a few atomics.
+    pub(crate) fn load(&self, connections: usize) -> NodeLoad {
+        let now = |gauge: &Gauge| u32::try_from(gauge.get()).unwrap_or(0);
+        NodeLoad {
+            connections: u32::try_from(connections).unwrap_or(u32::MAX),
+            publishers: now(&self.meters.publishers),
+            players: now(&self.meters.players),
+            pulls: 0,
+        }
     }
 
     /// The listener is bound.

@@ -106,6 +106,8 @@ async fn players_get_every_picture_from_a_keyframe_on() {
     assert_eq!(watch_until(&mut player, 9).await, (0..10).collect::<Vec<_>>());
     pictures(&mut publisher, &mut broadcast, 25).await;
     assert_eq!(watch_until(&mut player, 34).await, (10..35).collect::<Vec<_>>());
+    let load = node.node.load();
+    assert_eq!((load.connections, load.publishers, load.players), (2, 1, 1));
     let mut late = Client::start(&address, Want::Play, None).await.unwrap();
     assert_eq!(watch_until(&mut late, 34).await, (30..35).collect::<Vec<_>>());
     publisher.unpublish().await.unwrap();
