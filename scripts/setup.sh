@@ -2,7 +2,7 @@
 # Installs what the tests and checks need beside Rust, on Debian or Ubuntu. Quick when all is there; run it as often as
 # you like.
 #
-#   Debian packages   ffmpeg, GStreamer's tools and plugins, mpv, Python's venv     (as root, or through sudo)
+#   Debian packages   ffmpeg, GStreamer's tools and plugins, mpv, Redis, Python's venv     (as root, or through sudo)
 #   .tools/           a current ffmpeg and a spell checker, from PyPI; nothing outside this directory
 #   cargo             cargo-deny, if there is none
 set -euo pipefail
@@ -26,6 +26,7 @@ debian_packages() {
         build-essential curl ffmpeg mpv python3-venv
         gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
         gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
+        redis-server redis-sentinel openssl
     )
     local package
     for package in "${wanted[@]}"; do
@@ -34,7 +35,26 @@ debian_packages() {
     [ ${#missing[@]} -eq 0 ] && return
     say "installing ${missing[*]}"
     as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    without_starting_redis \
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# Debian starts a freshly installed Redis as a service on port 6379. Tests start their own, each on a port of its own, and
+# nobody asked for one more service: where systemd runs and Redis is new, it is installed without being started or enabled.
+without_starting_redis() {
+    local new=() unit status=0
+    if [ -d /run/systemd/system ]; then
+        for unit in redis-server redis-sentinel; do
+            dpkg-query -W -f='${Status}' "$unit" 2>/dev/null | grep -q '^install ok installed$' || new+=("$unit.service")
+        done
+    fi
+    [ ${#new[@]} -eq 0 ] || as_root systemctl --quiet mask "${new[@]}"
+    "$@" || status=$?
+    if [ ${#new[@]} -gt 0 ]; then
+        as_root systemctl --quiet unmask "${new[@]}"
+        as_root systemctl --quiet disable "${new[@]}" || true
+    fi
+    return $status
 }
 
 python_tools() {
@@ -61,4 +81,4 @@ cargo_deny() {
 debian_packages
 python_tools
 cargo_deny
-say "ready: $(ffmpeg -version | head -n 1 | cut -d' ' -f1-3), current $(.tools/bin/ffmpeg-current -version | head -n 1 | cut -d' ' -f3), $(cargo deny --version)"
+say "ready: $(ffmpeg -version | head -n 1 | cut -d' ' -f1-3), $(redis-server --version | cut -d' ' -f1-3), current $(.tools/bin/ffmpeg-current -version | head -n 1 | cut -d' ' -f3), $(cargo deny --version)"
