@@ -11,10 +11,14 @@ pub mod keeper;
 pub mod lease;
 pub mod live_key;
 pub mod nodes;
+pub mod play_token;
 pub mod registry;
+pub mod relay_token;
 pub mod time;
+mod token;
 
 pub use events::{Event, EventKind, Facts, SessionCard};
 pub use ids::{Epoch, LiveKeyId, NodeId, ProducerId, RoomId, SessionId, Shard};
 pub use registry::{Registry, RegistryError};
 pub use time::UnixMs;
+pub use token::{Bearer, TokenError};

@@ -45,9 +45,3 @@ impl fmt::Debug for LiveKey {
         f.write_str("LiveKey(…)")
     }
 }
-
-/// `jsonwebtoken` panics at its first use when another crate of the program has switched on its second back end too.
-/// Choosing ours by name, before every use, rules that out; a second call finds the first one's choice.
-fn install_crypto() {
-    let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-}

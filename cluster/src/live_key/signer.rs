@@ -6,13 +6,15 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::Serialize;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::claims::{AUDIENCE, Claims};
-use super::{LiveKey, LiveKeyVerifier, PublicKey, install_crypto};
+use super::{LiveKey, LiveKeyVerifier, PublicKey};
 use crate::ids::{LiveKeyId, ProducerId, RoomId};
 use crate::time::UnixMs;
+use crate::token::install_crypto;
 
 const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const PEM_END: &str = "-----END PRIVATE KEY-----";
@@ -133,16 +135,26 @@ impl LiveKeySigner {
             nbf: not_before.0 / 1_000,
             exp: expires.0 / 1_000,
         };
+        let token = self.sign(&claims)?;
+        if token.len() > LiveKey::BYTES_MAX {
+            return Err(SignerError::TooLong(token.len()));
+        }
+        Ok(LiveKey::new(token))
+    }
+
+    /// Whose keys these are: the cluster's name.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// A token that says `claims`, in compact form.
+    pub(crate) fn sign(&self, claims: &impl Serialize) -> Result<String, SignerError> {
         let mut header = Header::new(Algorithm::EdDSA);
         // `typ` would say nothing that the place of a live key does not; every byte counts.
         header.typ = None;
         header.kid = Some(self.kid.clone());
         install_crypto();
-        let token = jsonwebtoken::encode(&header, &claims, &self.key).map_err(|_| SignerError::Sign)?;
-        if token.len() > LiveKey::BYTES_MAX {
-            return Err(SignerError::TooLong(token.len()));
-        }
-        Ok(LiveKey::new(token))
+        jsonwebtoken::encode(&header, claims, &self.key).map_err(|_| SignerError::Sign)
     }
 }
 

@@ -8,14 +8,13 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{LiveKey, LiveKeyError, claims, install_crypto};
+use super::{LiveKey, LiveKeyError, claims};
 use crate::ids::{LiveKeyId, ProducerId, RoomId};
 use crate::registry::KeyRecord;
 use crate::time::UnixMs;
+use crate::token::{Compact, install_crypto};
 
 /// The algorithm of all our keys, as a token's header names it (RFC 8037).
 const ALGORITHM_NAME: &str = "EdDSA";
@@ -84,21 +83,17 @@ impl LiveKeyVerifier {
         if token.len() > LiveKey::BYTES_MAX {
             return Err(LiveKeyError::TooLong { len: token.len(), max: LiveKey::BYTES_MAX });
         }
-        let token = Token::split(token)?;
-        let header: Header = from_json(token.header)?;
+        let token = Compact::split(token).ok_or(LiveKeyError::Malformed)?;
+        let header = token.header().ok_or(LiveKeyError::Malformed)?;
         let kid = header.kid.ok_or(LiveKeyError::UnknownSigner)?;
         let (_, key) = self.0.keys.get(&kid).ok_or(LiveKeyError::UnknownSigner)?;
         if header.alg != ALGORITHM_NAME {
             return Err(LiveKeyError::BadSignature);
         }
-        install_crypto();
-        // Only the signature is the library's to check. Its check of claims reads the system's clock, and lets a missing or
-        // mistyped claim pass unless told otherwise for each.
-        let genuine = jsonwebtoken::crypto::verify(token.signature, token.message, key, Algorithm::EdDSA);
-        if !genuine.map_err(|_| LiveKeyError::Malformed)? {
+        if !token.is_signed_by(key, Algorithm::EdDSA).ok_or(LiveKeyError::Malformed)? {
             return Err(LiveKeyError::BadSignature);
         }
-        let claims: Map<String, Value> = from_json(token.claims)?;
+        let claims = token.claims().ok_or(LiveKeyError::Malformed)?.0;
         claims::check(&claims, &self.0.issuer, room, now)
     }
 
@@ -126,37 +121,4 @@ impl fmt::Debug for LiveKeyVerifier {
             .field("kids", &self.0.keys.keys().collect::<Vec<_>>())
             .finish()
     }
-}
-
-/// The parts of a token in compact form (RFC 7515 §7.1).
-struct Token<'a> {
-    header: &'a str,
-    claims: &'a str,
-    signature: &'a str,
-    /// What was signed: header, dot, claims.
-    message: &'a [u8],
-}
-
-impl<'a> Token<'a> {
-    fn split(token: &'a [u8]) -> Result<Self, LiveKeyError> {
-        let text = std::str::from_utf8(token).map_err(|_| LiveKeyError::Malformed)?;
-        let (message, signature) = text.rsplit_once('.').ok_or(LiveKeyError::Malformed)?;
-        let (header, claims) = message.split_once('.').ok_or(LiveKeyError::Malformed)?;
-        if claims.contains('.') {
-            return Err(LiveKeyError::Malformed);
-        }
-        Ok(Self { header, claims, signature, message: message.as_bytes() })
-    }
-}
-
-/// The two members of a token's header that we look at.
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    kid: Option<String>,
-}
-
-fn from_json<T: DeserializeOwned>(part: &str) -> Result<T, LiveKeyError> {
-    let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| LiveKeyError::Malformed)?;
-    serde_json::from_slice(&json).map_err(|_| LiveKeyError::Malformed)
 }
