@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use onair_cluster::keeper::Keeper;
+use onair_cluster::nodes::LocalNodes;
 use onair_cluster::registry::{LeaseTimes, local::LocalRegistry};
 use onair_cluster::{NodeId, Registry};
 use onair_ingest::{IngestNode, NodeParts, Reports};
-use onair_manager::{ManagerConfig, ManagerHandle, ManagerMetrics, ManagerParts, NodeStatus};
+use onair_manager::{ManagerConfig, ManagerHandle, ManagerMetrics, ManagerParts, NodeStatus, RegistryLife};
 use prometheus_client::registry::Registry as Metrics;
 use thiserror::Error;
 
@@ -166,6 +167,8 @@ impl Node {
         let is_draining = Arc::new(AtomicBool::new(false));
         let parts = ManagerParts {
             registry: registry.clone(),
+            registry_life: RegistryLife::OurOwn,
+            nodes: Arc::new(LocalNodes::default()),
             signer,
             admin_token,
             metrics: manager_metrics,

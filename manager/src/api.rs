@@ -7,8 +7,9 @@
 mod body;
 mod broadcasts;
 mod frame;
-mod health;
+pub(crate) mod health;
 mod live_keys;
+mod nodes;
 mod openapi;
 mod params;
 mod problem;
@@ -48,6 +49,8 @@ pub(crate) fn table() -> Vec<Entry> {
         row(Method::GET,    "/v1/broadcasts",                         to(broadcasts::list)),
         row(Method::GET,    "/v1/live-keys/{live_key}",               to(live_keys::one)),
         row(Method::DELETE, "/v1/live-keys/{live_key}",               to(live_keys::revoke)),
+        row(Method::GET,    "/v1/nodes",                              to(nodes::list)),
+        row(Method::POST,   "/v1/nodes/{node}/drain",                 to(nodes::drain)),
         row(Method::GET,    "/livez",                                 to(health::livez)),
         row(Method::GET,    "/readyz",                                to(health::readyz)),
         row(Method::GET,    "/metrics",                               to(health::metrics)),
@@ -59,6 +62,17 @@ pub(crate) fn table() -> Vec<Entry> {
 /// Whether a path needs the admin token.
 pub(crate) fn needs_token(path: &str) -> bool {
     path == "/v1" || path.starts_with("/v1/")
+}
+
+/// What a process without a Manager serves: whether it is alive and ready, and its metrics. None needs a token.
+pub(crate) fn configure_health(config: &mut web::ServiceConfig) {
+    for (path, route) in [
+        ("/livez", web::get().to(health::livez)),
+        ("/readyz", web::get().to(health::readyz)),
+        ("/metrics", web::get().to(health::metrics)),
+    ] {
+        config.route(path, route);
+    }
 }
 
 /// Serves the table. A known path with another method answers 405 and says which it takes.

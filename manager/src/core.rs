@@ -1,24 +1,28 @@
 //! What every part of the Manager shares. Lives outside the actor, so that nothing here is lost when the actor is rebuilt.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use onair_cluster::Registry;
 use onair_cluster::live_key::LiveKeySigner;
+use onair_cluster::nodes::Nodes;
+use onair_cluster::{Registry, RegistryError};
 use tokio::sync::watch;
 
 use crate::debts::Debts;
 use crate::ends::Asks;
 use crate::live_db::{LiveDb, LiveDbError};
-use crate::parts::{AdminToken, ManagerParts, NodeStatus};
-use crate::reports::{LiveDbAway, LiveDbBack, RegistryAway};
+use crate::parts::{AdminToken, ManagerParts, NodeStatus, RegistryLife};
+use crate::reports::{LiveDbAway, LiveDbBack, RegistryAway, ShardsSeen};
+use crate::restore::Restored;
 use crate::{ManagerConfig, ManagerMetrics};
 
 /// The shared wiring and state of one Manager.
 pub(crate) struct Core {
     pub(crate) config: ManagerConfig,
     pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) registry_life: RegistryLife,
+    pub(crate) nodes: Arc<dyn Nodes>,
     pub(crate) live_db: Arc<dyn LiveDb>,
     pub(crate) signer: LiveKeySigner,
     pub(crate) admin_token: AdminToken,
@@ -29,9 +33,13 @@ pub(crate) struct Core {
     pub(crate) asks: Asks,
     /// Changes in force that are not recorded everywhere yet.
     pub(crate) debts: Debts,
+    /// Shards that this process has looked through since its start.
+    pub(crate) restored: Restored,
     /// Batches stored since the start; whoever waits for progress watches it.
     pub(crate) stored: watch::Sender<u64>,
     live_db_up: AtomicBool,
+    /// Shards that did not answer the last sweep over all of them.
+    shards_away: AtomicUsize,
     stopping: AtomicBool,
     #[cfg(test)]
     pub(crate) seam: crate::tests::Seam,
@@ -42,6 +50,8 @@ impl Core {
         Self {
             config,
             registry: parts.registry,
+            registry_life: parts.registry_life,
+            nodes: parts.nodes,
             live_db,
             signer: parts.signer,
             admin_token: parts.admin_token,
@@ -50,8 +60,10 @@ impl Core {
             node_status: parts.node_status,
             asks: Asks::default(),
             debts: Debts::default(),
+            restored: Restored::default(),
             stored: watch::channel(0).0,
             live_db_up: AtomicBool::new(true),
+            shards_away: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             #[cfg(test)]
             seam: crate::tests::Seam::default(),
@@ -83,14 +95,23 @@ impl Core {
     }
 
     /// Counts a call that the registry did not answer.
-    pub(crate) fn note_registry<T>(
-        &self,
-        answer: Result<T, onair_cluster::RegistryError>,
-    ) -> Result<T, onair_cluster::RegistryError> {
+    pub(crate) fn note_registry<T>(&self, answer: Result<T, RegistryError>) -> Result<T, RegistryError> {
         if let Err(error) = &answer {
             RegistryAway { error }.emit(&self.metrics);
         }
         answer
+    }
+
+    /// Counts the shards that did not answer a sweep; told when it changes, not at every sweep.
+    pub(crate) fn note_sweep<T>(&self, answers: &[Result<T, RegistryError>]) {
+        let errors = || answers.iter().filter_map(|answer| answer.as_ref().err());
+        let away = errors().count();
+        let before = self.shards_away.swap(away, Ordering::Relaxed);
+        ShardsSeen { away, before, error: errors().next() }.emit(&self.metrics);
+    }
+
+    pub(crate) fn are_shards_away(&self) -> bool {
+        self.shards_away.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn is_live_db_up(&self) -> bool {

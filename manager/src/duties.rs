@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use onair_cluster::registry::LeaseView;
-use onair_cluster::{Shard, UnixMs};
+use onair_cluster::{RegistryError, Shard, UnixMs};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::core::Core;
@@ -32,11 +33,9 @@ pub(crate) async fn watch_leases(core: Arc<Core>) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        for shard in Shard::all() {
-            if core.note_registry(core.registry.tick(shard, REAP_MAX).await).is_err() {
-                break;
-            }
-        }
+        let ticks = join_all(Shard::all().map(|shard| core.registry.tick(shard, REAP_MAX))).await;
+        core.note_sweep(&ticks);
+        core.restored.note(Shard::all().zip(ticks));
         ends::ask_again(&core).await;
     }
 }
@@ -59,31 +58,32 @@ pub(crate) async fn keep_records(core: Arc<Core>) {
     }
 }
 
-/// All leases, shard by shard. Stops at the first call that is not answered.
-pub(crate) async fn all_leases(core: &Core) -> Result<Vec<LeaseView>, onair_cluster::RegistryError> {
+/// All leases of each shard, read together.
+pub(crate) async fn all_leases(core: &Core) -> Vec<Result<Vec<LeaseView>, RegistryError>> {
+    join_all(Shard::all().map(|shard| leases_of(core, shard))).await
+}
+
+async fn leases_of(core: &Core, shard: Shard) -> Result<Vec<LeaseView>, RegistryError> {
     let mut all = Vec::new();
-    for shard in Shard::all() {
-        let mut after = None;
-        loop {
-            let page = core.note_registry(core.registry.leases(shard, after.as_ref(), LEASES_PAGE).await)?;
-            let is_last = page.len() < LEASES_PAGE;
-            after = page.last().map(|lease| lease.card.room_id.clone());
-            all.extend(page);
-            if is_last {
-                break;
-            }
+    loop {
+        let after = all.last().map(|lease: &LeaseView| &lease.card.room_id);
+        let page = core.registry.leases(shard, after, LEASES_PAGE).await?;
+        let is_last = page.len() < LEASES_PAGE;
+        all.extend(page);
+        if is_last {
+            return Ok(all);
         }
     }
-    Ok(all)
 }
 
 async fn note_media(core: &Core) {
-    let Ok(leases) = all_leases(core).await else { return };
+    let leases = all_leases(core).await;
+    core.note_sweep(&leases);
     let note = |lease: &LeaseView| {
         let last_media_at = lease.facts.last_media_at?;
         Some(MediaNote { session_id: lease.card.session_id, last_media_at })
     };
-    let notes: Vec<_> = leases.iter().filter_map(note).collect();
+    let notes: Vec<_> = leases.iter().flatten().flatten().filter_map(note).collect();
     if !notes.is_empty() {
         // Unanswered: noted as such; the next round brings newer times anyway.
         let _ = core.ask_db(core.live_db.note_media(&notes)).await;

@@ -1,8 +1,11 @@
 //! Ending what is on air: the order goes to the registry at once, and is asked again until the session has ended.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::iter;
 use onair_cluster::events::EndReason;
 use onair_cluster::registry::{Hold, LeaseView, Order};
 use onair_cluster::{RoomId, SessionId, UnixMs};
@@ -35,6 +38,8 @@ struct Ask {
 
 /// After this a session that was told to end is spoken of. Longer than a dead node's lease lasts.
 const OVERDUE: Duration = Duration::from_secs(15);
+/// Sessions that are looked at together.
+const LOOKS_AT_ONCE: usize = 64;
 
 /// Tells the session that holds `room` to end, after putting `hold` into force, if there is one. Nothing of this waits
 /// for the Live DB, except the row of the hold, which comes last and may be owed.
@@ -66,7 +71,8 @@ pub(crate) async fn end(
     Ok(Ending { told, hold })
 }
 
-/// Looks at every session that was told to end. Where the registry has lost the order it gets it again.
+/// Looks at every session that was told to end, at most [`LOOKS_AT_ONCE`] together. Where the registry has lost the order it
+/// gets it again.
 ///
 /// An order is for a room, not for a session: so it is repeated only while the lease is still that session's and shows no
 /// order, never on suspicion. As long as the order stands, the next renewal finds it, whatever becomes of doorbells.
@@ -75,28 +81,28 @@ pub(crate) async fn ask_again(core: &Core) {
     if asks.is_empty() {
         return;
     }
-    let mut ended = 0;
-    for (room, ask) in asks {
-        let Ok(lease) = core.note_registry(core.registry.lease(&room).await) else { break };
-        match lease.filter(|lease| lease.card.session_id == ask.session_id) {
-            None => {
-                ended += 1;
-                forget(core, &room, ask.session_id);
-            }
-            Some(lease) => {
-                if lease.order.is_none() {
-                    let _ = core.note_registry(core.registry.order(&room, &ask.order).await);
-                }
-                if !ask.is_overdue && UnixMs::now().since(ask.since) > OVERDUE.as_millis() as u64 {
-                    EndOverdue { room: &room, session: ask.session_id, since: ask.since }.emit();
-                    if let Some(ask) = core.asks.0.lock().get_mut(&room) {
-                        ask.is_overdue = true;
-                    }
-                }
-            }
+    let looks = asks.iter().map(|(room, ask)| look(core, room, ask));
+    let ended = iter(looks).buffer_unordered(LOOKS_AT_ONCE).filter(|is_ended| ready(*is_ended)).count().await;
+    EndsSeen { ended, outstanding: core.asks.0.lock().len() }.emit(&core.metrics);
+}
+
+/// Whether that session has ended. One that cannot be looked at now is looked at again in a second.
+async fn look(core: &Core, room: &RoomId, ask: &Ask) -> bool {
+    let Ok(lease) = core.note_registry(core.registry.lease(room).await) else { return false };
+    let Some(lease) = lease.filter(|lease| lease.card.session_id == ask.session_id) else {
+        forget(core, room, ask.session_id);
+        return true;
+    };
+    if lease.order.is_none() {
+        let _ = core.note_registry(core.registry.order(room, &ask.order).await);
+    }
+    if !ask.is_overdue && UnixMs::now().since(ask.since) > OVERDUE.as_millis() as u64 {
+        EndOverdue { room, session: ask.session_id, since: ask.since }.emit();
+        if let Some(ask) = core.asks.0.lock().get_mut(room) {
+            ask.is_overdue = true;
         }
     }
-    EndsSeen { ended, outstanding: core.asks.0.lock().len() }.emit(&core.metrics);
+    false
 }
 
 /// Unless a newer session of the room was told to end meanwhile.

@@ -3,7 +3,8 @@
 //! The tour: [`start()`] opens the Live DB ([`live_db`]) and spawns the island (`island.rs`), a thread with the actix System.
 //! On it lives the Manager actor (`manager.rs`); its children read lifecycle events from the registry, store them (`shard/`)
 //! and do what must be done again and again (`duties.rs`). Beside it actix-web answers the routes in `api.rs`, straight from
-//! registry and Live DB: `address.rs`, `ends.rs`, `holds.rs` and `live_keys.rs` are what they do.
+//! registry and Live DB: `address.rs`, `ends.rs`, `holds.rs` and `live_keys.rs` are what they do. A registry that has lost its
+//! memory gets it back from `restore.rs`. A process without a Manager answers its health checks by [`Probes`].
 
 mod address;
 mod api;
@@ -20,7 +21,9 @@ mod live_keys;
 mod manager;
 mod metrics;
 mod parts;
+mod probes;
 mod reports;
+mod restore;
 mod shard;
 mod start;
 #[cfg(test)]
@@ -30,5 +33,6 @@ pub use address::BroadcastAddress;
 pub use config::ManagerConfig;
 pub use error::ManagerError;
 pub use metrics::ManagerMetrics;
-pub use parts::{AdminToken, ManagerParts, NodeStatus};
+pub use parts::{AdminToken, ManagerParts, NodeStatus, RegistryLife, SEAT};
+pub use probes::{Probes, ProbesParts};
 pub use start::{ManagerHandle, start, start_on};

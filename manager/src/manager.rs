@@ -10,9 +10,9 @@ use onair_cluster::Event;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::core::Core;
-use crate::duties;
 use crate::shard::lane::{self, Work};
 use crate::shard::{lanes, reader};
+use crate::{duties, restore};
 
 /// Messages that may wait: each lane's reader has one under way; the rest is for questions.
 const MAILBOX: usize = 64;
@@ -65,6 +65,7 @@ impl Actor for Manager {
             ctx.spawn(reader::run(Arc::clone(&self.core), ctx.address(), lane, shards).into_actor(self));
         }
         ctx.spawn(duties::watch_leases(Arc::clone(&self.core)).into_actor(self));
+        ctx.spawn(restore::run(Arc::clone(&self.core)).into_actor(self));
         ctx.spawn(duties::keep_records(Arc::clone(&self.core)).into_actor(self));
     }
 }

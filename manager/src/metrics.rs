@@ -21,6 +21,7 @@ pub struct ManagerMetrics {
     pub(crate) live_db_up: Gauge,
     pub(crate) live_db_failures: Counter,
     pub(crate) registry_failures: Counter,
+    pub(crate) shards_restored: Counter,
     pub(crate) closed_lost: Counter,
     pub(crate) addresses: Counter,
     pub(crate) keys_retired: Counter,
@@ -117,6 +118,11 @@ impl ManagerMetrics {
                 m.registry_failures.clone(),
             );
             to.register(
+                "shards_restored",
+                "Shards of the registry that got their keys and holds back",
+                m.shards_restored.clone(),
+            );
+            to.register(
                 "sessions_closed_lost",
                 "Sessions left open by a kill, closed at start",
                 m.closed_lost.clone(),
@@ -162,6 +168,7 @@ impl ManagerMetrics {
             live_db_up,
             live_db_failures: Counter::default(),
             registry_failures: Counter::default(),
+            shards_restored: Counter::default(),
             closed_lost: Counter::default(),
             addresses: Counter::default(),
             keys_retired: Counter::default(),

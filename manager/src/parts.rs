@@ -7,14 +7,22 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use onair_cluster::Registry;
 use onair_cluster::live_key::LiveKeySigner;
+use onair_cluster::nodes::Nodes;
 
 use crate::ManagerError;
 use crate::metrics::ManagerMetrics;
+
+/// The name that a Manager has among the nodes of a shared registry, so that there is one at a time. No node may have it.
+pub const SEAT: &str = "onair.manager";
 
 /// The wiring of one Manager.
 pub struct ManagerParts {
     /// The one truth about who is on air where.
     pub registry: Arc<dyn Registry>,
+    /// How long that truth lasts.
+    pub registry_life: RegistryLife,
+    /// The nodes of the cluster.
+    pub nodes: Arc<dyn Nodes>,
     /// Makes live keys.
     pub signer: LiveKeySigner,
     /// What a request to `/v1` must bear.
@@ -25,6 +33,17 @@ pub struct ManagerParts {
     pub prometheus: Arc<prometheus_client::registry::Registry>,
     /// Asked by `/readyz`. Must answer at once.
     pub node_status: Arc<dyn Fn() -> NodeStatus + Send + Sync>,
+}
+
+/// Whether the registry outlives the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistryLife {
+    /// It lives and dies with this process. So at the start nobody is on air, whatever the Live DB says, and the registry
+    /// knows neither keys nor holds.
+    OurOwn,
+    /// Nodes share it, and sessions go on while no Manager runs: what the Live DB has open may well be on air. It lacks keys
+    /// and holds only after it has lost its memory, shard by shard.
+    Shared,
 }
 
 /// What a node says of itself to `/readyz`.

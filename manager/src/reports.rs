@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use onair_cluster::registry::Hold;
-use onair_cluster::{Event, LiveKeyId, ProducerId, RegistryError, RoomId, SessionId, UnixMs};
+use onair_cluster::{Event, LiveKeyId, NodeId, ProducerId, RegistryError, RoomId, SessionId, Shard, UnixMs};
 use tracing::{debug, error, info, warn};
 
+use crate::ManagerError;
 use crate::live_db::{LiveDbError, Outcome, Purged};
 use crate::metrics::{EventLabels, Fate, KindLabel, ManagerMetrics, RequestLabels};
 
@@ -82,6 +83,78 @@ impl RegistryAway<'_> {
     pub(crate) fn emit(&self, metrics: &ManagerMetrics) {
         metrics.registry_failures.inc();
         warn!(error = %self.error, "a call to the registry failed");
+    }
+}
+
+/// All shards were looked at together, and some may not have answered.
+pub(crate) struct ShardsSeen<'a> {
+    pub(crate) away: usize,
+    /// At the sweep before.
+    pub(crate) before: usize,
+    /// What the first of them said.
+    pub(crate) error: Option<&'a RegistryError>,
+}
+
+impl ShardsSeen<'_> {
+    pub(crate) fn emit(&self, metrics: &ManagerMetrics) {
+        let Self { away, before, error } = *self;
+        metrics.registry_failures.inc_by(away as u64);
+        match error {
+            Some(error) if before == 0 => {
+                warn!(shards = away, %error, "the registry does not answer; broadcasts go on, their events wait there");
+            }
+            None if before > 0 => info!("the registry answers again, for all shards"),
+            _ => {}
+        }
+    }
+}
+
+/// A shard of the registry got back what it had forgotten, or was told again what must never be forgotten.
+pub(crate) struct ShardRestored {
+    pub(crate) shard: Shard,
+    /// It had lost its memory.
+    pub(crate) was_empty: bool,
+    /// It never had a session.
+    pub(crate) is_new: bool,
+    pub(crate) keys: usize,
+    pub(crate) holds: usize,
+}
+
+impl ShardRestored {
+    pub(crate) fn emit(&self, metrics: &ManagerMetrics) {
+        let Self { shard, was_empty, is_new, keys, holds } = *self;
+        if was_empty {
+            metrics.shards_restored.inc();
+        }
+        if was_empty && !is_new {
+            warn!(%shard, keys, holds, "a shard of the registry had lost its memory; its keys and holds are back");
+        } else {
+            debug!(%shard, was_empty, keys, holds, "a shard of the registry is complete");
+        }
+    }
+}
+
+/// A shard could not be restored; it is tried again.
+pub(crate) struct RestoreFailed<'a> {
+    pub(crate) shard: Shard,
+    pub(crate) error: &'a ManagerError,
+}
+
+impl RestoreFailed<'_> {
+    pub(crate) fn emit(&self) {
+        warn!(shard = %self.shard, error = %self.error,
+            "keys and holds of a shard of the registry could not be put back; trying again");
+    }
+}
+
+/// Somebody asked a node to drain.
+pub(crate) struct DrainAsked<'a> {
+    pub(crate) node: &'a NodeId,
+}
+
+impl DrainAsked<'_> {
+    pub(crate) fn emit(&self) {
+        info!(node = %self.node, "node told to drain");
     }
 }
 

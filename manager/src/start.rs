@@ -12,13 +12,16 @@ use crate::address::{self, AddressWish};
 use crate::core::Core;
 use crate::island;
 use crate::live_db::{LiveDb, SqliteLiveDb};
+use crate::parts::RegistryLife;
 use crate::reports::Started;
+use crate::restore;
 use crate::{BroadcastAddress, ManagerConfig, ManagerError, ManagerParts};
 
-/// Starts a Manager on the SQLite Live DB in `config.data_dir`. When this returns, the Live DB is migrated, sessions left
-/// open by a kill are closed as `lost`, the registry knows all keys and holds, and HTTP answers.
+/// Starts a Manager on the SQLite Live DB in `config.data_dir`. When this returns, the Live DB is migrated and HTTP answers.
 ///
-/// For a registry that lives and dies with this process: sessions that the Live DB has open are over by then.
+/// With a registry [of our own](RegistryLife::OurOwn), sessions left open by a kill are closed as `lost`, and the registry
+/// knows all keys and holds. With a [shared](RegistryLife::Shared) one, open sessions are left alone, and the shards that have
+/// lost their memory have got it back, or get it in the background when that takes longer than a few seconds.
 ///
 /// # Errors
 /// Whatever keeps it from that, named in [`ManagerError`]. Nothing is left running then.
@@ -74,36 +77,19 @@ fn check_media_domain(domain: &str) -> Result<(), ManagerError> {
     if is_v6 || is_name { Ok(()) } else { Err(wrong()) }
 }
 
-/// Rows of one page while keys and holds are read back.
-const PAGE: usize = 1_000;
-
-/// Closes what a kill left open, and gives the registry back its keys and holds. Returns how many of each.
+/// Brings registry and Live DB together. Returns how many sessions were closed as lost, and the keys and holds put back.
 async fn prepare(core: &Core) -> Result<(u64, usize, usize), ManagerError> {
-    let now = UnixMs::now();
-    let closed_lost = core.live_db.close_lost(now).await?;
-    let mut keys = 0;
-    let mut after = None;
-    loop {
-        let page = core.live_db.keys(after.as_ref(), PAGE, now).await?;
-        for record in &page {
-            core.registry.put_key(record).await?;
+    match core.registry_life {
+        RegistryLife::OurOwn => {
+            let closed_lost = core.live_db.close_lost(UnixMs::now()).await?;
+            let (keys, holds) = restore::all(core).await?;
+            Ok((closed_lost, keys, holds))
         }
-        keys += page.len();
-        let Some(last) = page.last().filter(|_| page.len() == PAGE) else { break };
-        after = Some(last.live_key_id.clone());
-    }
-    let mut holds = 0;
-    let mut after = None;
-    loop {
-        let page = core.live_db.holds(after.as_ref(), PAGE, now).await?;
-        for row in &page {
-            core.registry.put_hold(&row.room_id, &row.hold).await?;
+        RegistryLife::Shared => {
+            restore::first_round(core).await;
+            Ok((0, 0, 0))
         }
-        holds += page.len();
-        let Some(last) = page.last().filter(|_| page.len() == PAGE) else { break };
-        after = Some(last.room_id.clone());
     }
-    Ok((closed_lost, keys, holds))
 }
 
 /// A running Manager. Dropping it stops it without waiting; [`ManagerHandle::stop`] is the orderly way.
@@ -143,12 +129,16 @@ impl ManagerHandle {
         Ok(self.core.live_db.newest_epochs().await?)
     }
 
-    /// Stores what the registry still tells, for at most `patience`, then stops HTTP and the System, and closes the Live DB.
-    /// Returns how many events are left unread: 0 unless patience ran out. Call it when no session can start any more.
+    /// Stops HTTP and the System, and closes the Live DB. Before that, with a registry of our own, it stores what the registry
+    /// still tells, for at most `patience`, and returns how many events are left unread: 0 unless patience ran out. Call it
+    /// when no session can start any more. A shared registry keeps its events for the next Manager.
     pub async fn stop(self, patience: Duration) -> usize {
         let Self { core, stop, mut ended, .. } = self;
         core.begin_stop();
-        let left = drain(&core, ended.clone(), patience).await;
+        let left = match core.registry_life {
+            RegistryLife::OurOwn => drain(&core, ended.clone(), patience).await,
+            RegistryLife::Shared => 0,
+        };
         drop(stop);
         // Closed without a value: the thread is gone, too.
         let _ = ended.wait_for(|is_ended| *is_ended).await;

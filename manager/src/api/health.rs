@@ -1,13 +1,52 @@
 //! What orchestrators, scrapers and verifiers ask, without a token: alive, ready, metrics, public keys.
 
+use std::sync::Arc;
+
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
+use onair_cluster::NodeId;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::problem::{Code, Problem};
 use crate::core::Core;
+use crate::parts::NodeStatus;
+
+/// What health and metrics are told from. The same in a process with a Manager and in one without.
+pub(crate) struct Health {
+    pub(crate) cluster: String,
+    pub(crate) node_id: NodeId,
+    pub(crate) status: Arc<dyn Fn() -> NodeStatus + Send + Sync>,
+    pub(crate) prometheus: Arc<prometheus_client::registry::Registry>,
+}
+
+impl Health {
+    /// The node's own health, and what the Manager knows beside it.
+    pub(super) fn of(core: &Arc<Core>) -> Self {
+        let all = Arc::clone(core);
+        let status = move || {
+            let mut node = (all.node_status)();
+            node.ready &= !all.is_stopping();
+            if !all.is_live_db_up() {
+                node.degraded.push("live_db".to_owned());
+            }
+            if all.debts.len() > 0 {
+                node.degraded.push("records_owed".to_owned());
+            }
+            if all.are_shards_away() {
+                node.degraded.push("registry".to_owned());
+            }
+            node
+        };
+        Self {
+            cluster: core.config.cluster_name.clone(),
+            node_id: core.config.node_id.clone(),
+            status: Arc::new(status),
+            prometheus: Arc::clone(&core.prometheus),
+        }
+    }
+}
 
 /// The process answers.
 #[derive(Serialize, ToSchema)]
@@ -62,22 +101,15 @@ pub(super) async fn livez() -> HttpResponse {
         (status = 503, description = "This node starts or drains", body = ReadyView),
     )
 )]
-pub(super) async fn readyz(core: web::Data<Core>) -> HttpResponse {
-    let node = (core.node_status)();
-    let is_ready = node.ready && !core.is_stopping();
-    let mut degraded = node.degraded;
-    if !core.is_live_db_up() {
-        degraded.push("live_db".to_owned());
-    }
-    if core.debts.len() > 0 {
-        degraded.push("records_owed".to_owned());
-    }
+pub(super) async fn readyz(health: web::Data<Health>) -> HttpResponse {
+    let node = (health.status)();
+    let is_ready = node.ready;
     let view = ReadyView {
         status: if is_ready { "ready" } else { "not_ready" },
-        cluster: core.config.cluster_name.clone(),
-        node_id: core.config.node_id.to_string(),
+        cluster: health.cluster.clone(),
+        node_id: health.node_id.to_string(),
         state: node.state,
-        degraded,
+        degraded: node.degraded,
     };
     let mut response = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.insert_header((CACHE_CONTROL, "no-store")).json(view)
@@ -91,9 +123,9 @@ pub(super) async fn readyz(core: web::Data<Core>) -> HttpResponse {
     tag = "health",
     responses((status = 200, description = "Metrics", body = String, content_type = "application/openmetrics-text"))
 )]
-pub(super) async fn metrics(core: web::Data<Core>) -> Result<HttpResponse, Problem> {
+pub(super) async fn metrics(health: web::Data<Health>) -> Result<HttpResponse, Problem> {
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &core.prometheus)
+    prometheus_client::encoding::text::encode(&mut text, &health.prometheus)
         .map_err(|_| Problem::new(Code::Internal, "the metrics could not be written"))?;
     Ok(HttpResponse::Ok()
         .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")

@@ -27,6 +27,7 @@ pub(crate) enum Code {
     SessionEnded,
     LiveKeyUnknown,
     NotHeld,
+    NodeUnknown,
     MethodNotAllowed,
     RequestTimeout,
     NotOnAir,
@@ -34,6 +35,7 @@ pub(crate) enum Code {
     Internal,
     LiveDbAway,
     RegistryAway,
+    RegistryFull,
     Overloaded,
 }
 
@@ -51,6 +53,7 @@ impl Code {
             Self::SessionEnded => (404, "session_ended", "The session has ended"),
             Self::LiveKeyUnknown => (404, "live_key_unknown", "No such live key"),
             Self::NotHeld => (404, "not_held", "The room is not held"),
+            Self::NodeUnknown => (404, "node_unknown", "No such node"),
             Self::MethodNotAllowed => (405, "method_not_allowed", "The path does not take this method"),
             Self::RequestTimeout => (408, "request_timeout", "The request took too long to arrive"),
             Self::NotOnAir => (409, "not_on_air", "Nobody is live in this room"),
@@ -58,6 +61,7 @@ impl Code {
             Self::Internal => (500, "internal", "Our fault"),
             Self::LiveDbAway => (503, "live_db_away", "The Live DB does not answer"),
             Self::RegistryAway => (503, "registry_away", "The registry does not answer"),
+            Self::RegistryFull => (503, "registry_full", "The registry is out of memory"),
             Self::Overloaded => (503, "overloaded", "Too much waits to be recorded"),
         }
     }
@@ -212,6 +216,9 @@ impl From<ManagerError> for Problem {
     fn from(e: ManagerError) -> Self {
         match e {
             ManagerError::LiveDb(e) => e.into(),
+            ManagerError::Registry(onair_cluster::RegistryError::Full) => {
+                Self::new(Code::RegistryFull, "it takes nothing new; what is on air goes on").internal(e)
+            }
             ManagerError::Registry(_) => Self::new(Code::RegistryAway, "try again in a moment").internal(e),
             ManagerError::TooMuchOwed => {
                 Self::new(Code::Overloaded, "too many changes wait for the Live DB to come back").internal(e)

@@ -9,8 +9,10 @@ use actix_web::http::KeepAlive;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 
-use super::{configure, frame};
+use super::health::Health;
+use super::{configure, configure_health, frame};
 use crate::ManagerError;
+use crate::config::HttpLimits;
 use crate::core::Core;
 
 /// How long requests under way may take once the island stops, in seconds.
@@ -18,27 +20,45 @@ const SHUTDOWN_SECONDS: u64 = 2;
 /// How long a closing connection may linger.
 const DISCONNECT: Duration = Duration::from_secs(1);
 
-/// Binds and configures the server; it serves once the returned future is spawned. Must be called on the island.
-///
-/// Signals are the program's business, not ours.
+/// Binds and configures the whole face; it serves once the returned future is spawned. Must be called on the island.
 pub(crate) fn listen(core: &Arc<Core>) -> Result<(Server, SocketAddr), ManagerError> {
-    let limits = core.config.limits;
-    let addr = core.config.http;
     let data = web::Data::from(Arc::clone(core));
-    let workers = limits.workers.max(1);
-    let server = HttpServer::new(move || {
-        App::new().app_data(data.clone()).wrap(from_fn(frame::frame)).configure(configure)
+    let health = web::Data::new(Health::of(core));
+    serve(core.config.http, core.config.limits, move |app| {
+        app.app_data(data.clone()).app_data(health.clone()).configure(configure);
     })
-    .workers(workers)
-    .max_connections(limits.connections_max.div_ceil(workers))
-    .backlog(limits.backlog)
-    .client_request_timeout(limits.head_timeout)
-    .client_disconnect_timeout(DISCONNECT)
-    .keep_alive(KeepAlive::Timeout(limits.keep_alive))
-    .shutdown_timeout(SHUTDOWN_SECONDS)
-    .disable_signals()
-    .bind(addr)
-    .map_err(|source| ManagerError::Bind { addr, source })?;
+}
+
+/// The same for health alone, in a process that has no Manager.
+pub(crate) fn listen_health(
+    addr: SocketAddr,
+    limits: HttpLimits,
+    health: Health,
+) -> Result<(Server, SocketAddr), ManagerError> {
+    let health = web::Data::new(health);
+    serve(addr, limits, move |app| {
+        app.app_data(health.clone()).configure(configure_health);
+    })
+}
+
+/// Signals are the program's business, not ours.
+fn serve(
+    addr: SocketAddr,
+    limits: HttpLimits,
+    routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+) -> Result<(Server, SocketAddr), ManagerError> {
+    let workers = limits.workers.max(1);
+    let server = HttpServer::new(move || App::new().wrap(from_fn(frame::frame)).configure(routes.clone()))
+        .workers(workers)
+        .max_connections(limits.connections_max.div_ceil(workers))
+        .backlog(limits.backlog)
+        .client_request_timeout(limits.head_timeout)
+        .client_disconnect_timeout(DISCONNECT)
+        .keep_alive(KeepAlive::Timeout(limits.keep_alive))
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .disable_signals()
+        .bind(addr)
+        .map_err(|source| ManagerError::Bind { addr, source })?;
     let bound = server.addrs().first().copied().unwrap_or(addr);
     Ok((server.run(), bound))
 }

@@ -2,6 +2,8 @@
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::StreamExt;
+use futures_util::stream::iter;
 use onair_cluster::registry::LeaseView;
 use onair_cluster::{NodeId, ProducerId, RoomId, SessionId, Shard, UnixMs};
 
@@ -14,6 +16,8 @@ use crate::live_db::SessionRow;
 
 /// Leases that one request looks at. A filter that matches little may return a short page, even an empty one, with `next`.
 const SCAN_MAX: usize = 20_000;
+/// Shards whose first page is fetched before it is known to be needed.
+const SHARDS_AHEAD: usize = 8;
 
 struct Filter {
     room: Option<RoomId>,
@@ -89,17 +93,22 @@ pub(super) async fn list(core: web::Data<Core>, request: HttpRequest) -> Result<
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(SessionList { items, next }))
 }
 
-/// Matching leases after `filter.after`, and where the next page begins, if there is one.
+/// Matching leases after `filter.after`, and where the next page begins, if there is one. The first pages of the next few
+/// shards are fetched ahead, so that a walk over all of them does not wait for 64 answers one after the other.
 async fn walk(core: &Core, filter: &Filter) -> Result<(Vec<LeaseView>, Option<String>), Problem> {
     let mut found: Vec<LeaseView> = Vec::new();
     let mut seen = 0;
     let first = filter.after.as_ref().map_or(0, |(shard, _)| shard.index());
-    for shard in Shard::all().skip(first) {
-        let mut after = filter.after.as_ref().filter(|(s, _)| *s == shard).map(|(_, room)| room.clone());
+    let pages = Shard::all().skip(first).map(|shard| {
+        let after = filter.after.as_ref().filter(|(s, _)| *s == shard).map(|(_, room)| room.clone());
+        async move { (shard, core.registry.leases(shard, after.as_ref(), LEASES_PAGE).await) }
+    });
+    let mut pages = iter(pages).buffered(SHARDS_AHEAD);
+    while let Some((shard, page)) = pages.next().await {
+        let mut page = core.note_registry(page)?;
         loop {
-            let page = core.note_registry(core.registry.leases(shard, after.as_ref(), LEASES_PAGE).await)?;
             let is_last = page.len() < LEASES_PAGE;
-            after = page.last().map(|lease| lease.card.room_id.clone());
+            let after = page.last().map(|lease| lease.card.room_id.clone());
             for lease in page {
                 seen += 1;
                 let is_match = filter.matches(&lease);
@@ -119,6 +128,7 @@ async fn walk(core: &Core, filter: &Filter) -> Result<(Vec<LeaseView>, Option<St
             if is_last {
                 break;
             }
+            page = core.note_registry(core.registry.leases(shard, after.as_ref(), LEASES_PAGE).await)?;
         }
     }
     Ok((found, None))
@@ -157,7 +167,7 @@ pub(super) async fn one(core: web::Data<Core>, id: web::Path<String>) -> Result<
     }
     let lease = match &row {
         Some(row) => core.note_registry(core.registry.lease(&row.card.room_id).await)?,
-        None => all_leases(&core).await?.into_iter().find(|lease| lease.card.session_id == id),
+        None => search(&core, id).await?,
     };
     match lease.filter(|lease| lease.card.session_id == id) {
         Some(lease) => {
@@ -169,4 +179,20 @@ pub(super) async fn one(core: web::Data<Core>, id: web::Path<String>) -> Result<
             "no such session is live; what was live is in /v1/broadcasts",
         )),
     }
+}
+
+/// The lease of a session whose room nobody knows. A shard that does not answer matters only if no other has it.
+async fn search(core: &Core, id: SessionId) -> Result<Option<LeaseView>, Problem> {
+    let mut failure = None;
+    for answer in all_leases(core).await {
+        match core.note_registry(answer) {
+            Ok(leases) => {
+                if let Some(lease) = leases.into_iter().find(|lease| lease.card.session_id == id) {
+                    return Ok(Some(lease));
+                }
+            }
+            Err(e) => failure = Some(e),
+        }
+    }
+    failure.map_or(Ok(None), |e| Err(e.into()))
 }

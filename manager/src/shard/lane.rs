@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::future::join_all;
 use onair_cluster::{Event, Shard, UnixMs};
 use tokio::sync::{mpsc, oneshot};
 
@@ -61,9 +62,11 @@ async fn store(core: &Core, events: &[Event]) {
 async fn acknowledge(core: &Core, events: &[Event]) {
     #[cfg(test)]
     core.seam.pass(crate::tests::Point::AfterCommit);
-    for (shard, n) in last_of_each_shard(events) {
-        // Unanswered: the events come again, and the Live DB knows them.
-        let _ = core.note_registry(core.registry.acknowledge(shard, n).await);
+    let last = last_of_each_shard(events);
+    // Unanswered: the events come again, and the Live DB knows them.
+    let answers = join_all(last.into_iter().map(|(shard, n)| core.registry.acknowledge(shard, n))).await;
+    for answer in answers {
+        let _ = core.note_registry(answer);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use onair_cluster::events::EndReason;
 use onair_cluster::live_key::LiveKeySigner;
+use onair_cluster::nodes::LocalNodes;
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{
     Acquired, Batch, Claim, KeyRecord, LeaseTimes, Registry, Release, Renewal, Takeover,
@@ -17,7 +18,7 @@ use super::Point;
 use crate::core::Core;
 use crate::island::{self, Shore};
 use crate::live_db::SqliteLiveDb;
-use crate::parts::{AdminToken, ManagerParts, NodeStatus};
+use crate::parts::{AdminToken, ManagerParts, NodeStatus, RegistryLife};
 use crate::{ManagerConfig, ManagerMetrics};
 
 struct World {
@@ -35,6 +36,8 @@ async fn start() -> World {
     let metrics = ManagerMetrics::register(&mut prometheus);
     let parts = ManagerParts {
         registry: Arc::clone(&registry) as Arc<dyn Registry>,
+        registry_life: RegistryLife::OurOwn,
+        nodes: Arc::new(LocalNodes::default()),
         signer: LiveKeySigner::generate("onair").unwrap(),
         admin_token: AdminToken::new("0123456789abcdef").unwrap(),
         metrics,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use onair_cluster::events::{AudioFacts, EndReason, VideoFacts};
 use onair_cluster::live_key::LiveKeySigner;
+use onair_cluster::nodes::{LocalNodes, Nodes};
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{
     Acquired, Batch, Claim, KeyRecord, LeaseTimes, LeaseView, Registry, Release, Renewal, Takeover,
@@ -15,6 +16,7 @@ use onair_manager::config::HttpLimits;
 use onair_manager::live_db::{LiveDb, SqliteLiveDb};
 use onair_manager::{
     AdminToken, ManagerConfig, ManagerError, ManagerHandle, ManagerMetrics, ManagerParts, NodeStatus,
+    RegistryLife,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -30,12 +32,17 @@ pub(crate) struct Setup {
     pub(crate) http: SocketAddr,
     pub(crate) limits: HttpLimits,
     pub(crate) keys_max: usize,
+    pub(crate) registry: Arc<LocalRegistry>,
+    /// The registry as the Manager sees it, if it is one that others share.
+    pub(crate) shared: Option<Arc<dyn Registry>>,
 }
 
 impl Setup {
     pub(crate) fn new() -> Self {
         let http = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { dir: tempfile::tempdir().unwrap(), http, limits: HttpLimits::default(), keys_max: 8 }
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Arc::new(LocalRegistry::new(LeaseTimes::default()));
+        Self { dir, http, limits: HttpLimits::default(), keys_max: 8, registry, shared: None }
     }
 
     fn config(&self) -> ManagerConfig {
@@ -55,11 +62,18 @@ impl Setup {
     }
 
     pub(crate) async fn start_on(self, live_db: Arc<dyn LiveDb>) -> Result<Api, ManagerError> {
-        let registry = Arc::new(LocalRegistry::new(LeaseTimes::default()));
+        let registry = Arc::clone(&self.registry);
+        let (seen, registry_life) = match &self.shared {
+            Some(shared) => (Arc::clone(shared), RegistryLife::Shared),
+            None => (Arc::clone(&registry) as Arc<dyn Registry>, RegistryLife::OurOwn),
+        };
+        let nodes = Arc::new(LocalNodes::default());
         let mut prometheus = prometheus_client::registry::Registry::default();
         let metrics = ManagerMetrics::register(&mut prometheus);
         let parts = ManagerParts {
-            registry: Arc::clone(&registry) as Arc<dyn Registry>,
+            registry: seen,
+            registry_life,
+            nodes: Arc::clone(&nodes) as Arc<dyn Nodes>,
             signer: LiveKeySigner::generate("onair").unwrap(),
             admin_token: AdminToken::new(TOKEN).unwrap(),
             metrics,
@@ -79,6 +93,7 @@ impl Setup {
         let mut api = Api {
             handle,
             registry,
+            nodes,
             live_db,
             dir: self.dir,
             base,
@@ -94,6 +109,7 @@ impl Setup {
 pub(crate) struct Api {
     pub(crate) handle: ManagerHandle,
     pub(crate) registry: Arc<LocalRegistry>,
+    pub(crate) nodes: Arc<LocalNodes>,
     pub(crate) live_db: Arc<dyn LiveDb>,
     pub(crate) dir: TempDir,
     pub(crate) base: String,
