@@ -4,6 +4,7 @@
 //! Implementations: [`local`] (in this process, lives and dies with its one node).
 
 pub mod local;
+pub mod redis;
 mod words;
 
 use async_trait::async_trait;
