@@ -5,6 +5,7 @@
 //! as a [`lease::Lease`], and everything that happened leaves the registry as [`events::Event`]s.
 
 pub mod clock;
+pub mod directory;
 pub mod events;
 pub mod ids;
 pub mod keeper;

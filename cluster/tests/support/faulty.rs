@@ -1,7 +1,7 @@
 //! A registry that fails on command: requests or replies lost, answers unconfirmed, slow, or a panic in the middle.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -34,6 +34,8 @@ pub(crate) struct Faulty {
     inner: Arc<LocalRegistry>,
     fault: Mutex<Fault>,
     is_deaf: AtomicBool,
+    is_blind: AtomicBool,
+    lookups: AtomicUsize,
     /// Claims, renewals and releases of every call.
     calls: Mutex<Vec<(usize, usize, usize)>>,
 }
@@ -44,6 +46,8 @@ impl Faulty {
             inner,
             fault: Mutex::new(Fault::None),
             is_deaf: AtomicBool::new(false),
+            is_blind: AtomicBool::new(false),
+            lookups: AtomicUsize::new(0),
             calls: Mutex::default(),
         })
     }
@@ -55,6 +59,16 @@ impl Faulty {
     /// From the next call of `doorbell` on, nobody hears a ring.
     pub(crate) fn deafen(&self) {
         self.is_deaf.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on nobody learns who holds a room, or everybody does again.
+    pub(crate) fn set_blind(&self, is_blind: bool) {
+        self.is_blind.store(is_blind, Ordering::Relaxed);
+    }
+
+    /// How often somebody asked who holds a room.
+    pub(crate) fn lookups(&self) -> usize {
+        self.lookups.load(Ordering::Relaxed)
     }
 
     pub(crate) fn calls(&self) -> Vec<(usize, usize, usize)> {
@@ -141,6 +155,12 @@ impl Registry for Faulty {
         self.inner.hold(room).await
     }
     async fn lease(&self, room: &RoomId) -> Result<Option<LeaseView>, RegistryError> {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
+        if self.is_blind.load(Ordering::Relaxed) {
+            return Err(RegistryError::Unreachable);
+        }
+        // Long enough for others to ask meanwhile.
+        tokio::task::yield_now().await;
         self.inner.lease(room).await
     }
     async fn leases(
