@@ -6,7 +6,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use support::client::Publisher;
@@ -243,11 +243,11 @@ fn a_second_signal_ends_a_drain_at_once() {
 fn a_node_asks_for_the_file_descriptors_that_its_connections_need() {
     let home = tempfile::tempdir().expect("a directory");
     // As a login shell on most systems starts it.
-    let script = "ulimit -Sn 1024; exec \"$0\" serve --rtmp 127.0.0.1:0 --http 127.0.0.1:0 --data-dir \"$1\"";
+    let script = "ulimit -Sn 1024; exec \"$0\" serve --rtmp 127.0.0.1:0 --http 127.0.0.1:0 --data-dir \"$1\" >/dev/null";
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_onair")).arg(home.path().join("data"));
-    shell.env("ONAIR__RTMP__CONNECTIONS_MAX", "1500").stdout(Stdio::null());
-    let process = Process::spawn("onair", home.path(), &mut shell);
+    shell.env("ONAIR__RTMP__CONNECTIONS_MAX", "1500");
+    let process = Process::spawn("onair", home.path(), &shell);
     eventually("a higher limit", LONG, || {
         let limits = fs::read_to_string(format!("/proc/{}/limits", process.pid())).ok()?;
         let line = limits.lines().find(|line| line.starts_with("Max open files"))?;

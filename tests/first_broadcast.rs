@@ -22,7 +22,7 @@ fn the_lines_printed_at_the_first_start_can_be_pasted_and_work() {
     // The line is for a terminal and a person; here nobody types "q".
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("exec {ffmpeg} </dev/null"));
-    let _publisher = Process::spawn("pasted-ffmpeg", node.home(), &mut shell);
+    let _publisher = Process::spawn("pasted-ffmpeg", node.home(), &shell);
 
     let session = eventually("the session, by the printed curl line", LONG, || {
         let output = Command::new("sh").arg("-c").arg(&curl).output().expect("sh runs");

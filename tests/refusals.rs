@@ -19,7 +19,7 @@ fn ffmpeg_is_told(node: &Node, room: &str, key: &str) -> String {
     command.arg("-re").arg("-i").arg(H264_AAC.file()).args(["-c", "copy", "-f", "flv"]);
     // As two options: ffmpeg cuts a URL at 1023 bytes.
     command.arg("-rtmp_playpath").arg(key).arg(format!("rtmp://{}/{room}", node.rtmp));
-    let mut process = Process::spawn("refused-ffmpeg", node.home(), &mut command);
+    let mut process = Process::spawn("refused-ffmpeg", node.home(), &command);
     assert!(!process.wait(LONG).success(), "{}", process.stderr());
     let words = process.stderr();
     let line = words.lines().find_map(|line| line.split_once("Server error: "));
@@ -76,7 +76,7 @@ fn an_address_without_a_key_is_told_so_by_ffmpeg() {
     let mut command = ffmpeg();
     command.arg("-re").arg("-i").arg(H264_AAC.file()).args(["-c", "copy", "-f", "flv"]);
     command.arg(format!("rtmp://{}/{}/", node.rtmp, alice.room));
-    let mut process = Process::spawn("keyless-ffmpeg", node.home(), &mut command);
+    let mut process = Process::spawn("keyless-ffmpeg", node.home(), &command);
     assert!(!process.wait(LONG).success());
     assert!(process.stderr().contains("Server error: no live key was given"), "{}", process.stderr());
 }

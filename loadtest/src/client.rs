@@ -13,6 +13,9 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::address::Address;
 
+/// What we say we are.
+const AGENT: &str = "FMLE/3.0 (compatible; Onair)";
+
 /// What a client wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
@@ -63,6 +66,19 @@ impl Client {
     /// # Errors
     /// When the server cannot be reached, refuses, or closes.
     pub async fn start(address: &Address, want: Want, from: Option<SocketAddr>) -> Result<Self, ClientError> {
+        Self::start_as(AGENT, address, want, from).await
+    }
+
+    /// The same under another agent, which the server puts on record.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub async fn start_as(
+        agent: &str,
+        address: &Address,
+        want: Want,
+        from: Option<SocketAddr>,
+    ) -> Result<Self, ClientError> {
         let began = Instant::now();
         let to = tokio::net::lookup_host(&address.host)
             .await?
@@ -80,7 +96,9 @@ impl Client {
             Want::Play => ClientAction::Play { name },
         };
         let tc_url = format!("rtmp://{}/{}", address.host, address.app);
-        let peer = ClientPeer::new(ClientConfig::new(&address.app, tc_url, action), rand::random(), began);
+        let mut config = ClientConfig::new(&address.app, tc_url, action);
+        config.flash_version = agent.to_owned();
+        let peer = ClientPeer::new(config, rand::random(), began);
         let mut client = Self {
             socket,
             peer,

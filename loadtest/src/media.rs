@@ -1,5 +1,5 @@
-//! Media: a synthetic broadcast, H.264 and AAC by its headers. Each video payload carries a number without gaps and the
-//! time it was sent, so that a player can tell what was lost and how long it took.
+//! Media: a synthetic broadcast, H.264 and AAC by its headers. Each video payload carries whose broadcast it is, a number
+//! without gaps and the time it was sent, so that a player can tell what was lost, mixed up or late.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use onair_codec::{Media, MediaKind, Timestamp};
 const MAGIC: &[u8; 8] = b"onairfrm";
 /// Where the stamp stands: after the video tag's five bytes, a NAL unit's length and its header.
 const STAMP_AT: usize = 5 + 4 + 1;
-const STAMP_BYTES: usize = 8 + 8 + 8;
+const STAMP_BYTES: usize = 8 + 8 + 8 + 8;
 
 /// 640×360, baseline, as x264 writes it.
 const AVC_CONFIG: &[u8] = &[
@@ -49,6 +49,7 @@ impl Shape {
 #[derive(Debug)]
 pub struct Broadcast {
     shape: Shape,
+    source: u64,
     picture: u64,
     filler: Bytes,
 }
@@ -56,11 +57,16 @@ pub struct Broadcast {
 impl Broadcast {
     /// At its beginning.
     pub fn new(shape: Shape) -> Self {
+        Self::of(shape, 0)
+    }
+
+    /// The same, stamped as the one of `source`, whatever number the caller gives its publishers.
+    pub fn of(shape: Shape, source: u64) -> Self {
         let per_picture =
             usize::try_from(u64::from(shape.kbps) * 1000 / 8 / u64::from(shape.fps.max(1))).unwrap_or(0);
         // A keyframe is four times the size of the others, on average.
         let size = per_picture * shape.gop.max(1) as usize / (shape.gop.max(1) as usize + 3);
-        Self { shape, picture: 0, filler: vec![0x55; size.max(STAMP_BYTES) * 4].into() }
+        Self { shape, source, picture: 0, filler: vec![0x55; size.max(STAMP_BYTES) * 4].into() }
     }
 
     /// What comes first.
@@ -84,6 +90,7 @@ impl Broadcast {
         payload.put_u32(u32::try_from(size + 1).unwrap_or(u32::MAX));
         payload.put_u8(if key { 0x65 } else { 0x41 });
         payload.put_slice(MAGIC);
+        payload.put_u64(self.source);
         payload.put_u64(self.picture);
         payload.put_u64(now_micros());
         payload.put_slice(&self.filler[STAMP_BYTES.min(size)..size]);
@@ -99,6 +106,8 @@ impl Broadcast {
 /// What a payload says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
+    /// Whose broadcast it is of.
+    pub source: u64,
     /// The number of the picture.
     pub number: u64,
     /// How long it was under way.
@@ -114,9 +123,9 @@ pub fn read_stamp(media: &Media) -> Option<Stamp> {
     if &stamp[..8] != MAGIC {
         return None;
     }
-    let number = u64::from_be_bytes(stamp[8..16].try_into().ok()?);
-    let sent = u64::from_be_bytes(stamp[16..24].try_into().ok()?);
-    Some(Stamp { number, age: Duration::from_micros(now_micros().saturating_sub(sent)) })
+    let word = |at: usize| Some(u64::from_be_bytes(stamp.get(at..at + 8)?.try_into().ok()?));
+    let (source, number, sent) = (word(8)?, word(16)?, word(24)?);
+    Some(Stamp { source, number, age: Duration::from_micros(now_micros().saturating_sub(sent)) })
 }
 
 fn now_micros() -> u64 {
@@ -131,11 +140,11 @@ mod tests {
     #[test]
     fn a_broadcast_has_the_bit_rate_it_was_asked_for_and_numbers_without_gaps() {
         let shape = Shape { kbps: 800, fps: 25, gop: 50 };
-        let mut broadcast = Broadcast::new(shape);
+        let mut broadcast = Broadcast::of(shape, 7);
         let mut bytes = 0;
         for n in 0..250 {
             let [video, _] = broadcast.next_picture();
-            assert_eq!(read_stamp(&video).map(|s| s.number), Some(n));
+            assert_eq!(read_stamp(&video).map(|s| (s.source, s.number)), Some((7, n)));
             bytes += video.payload.len();
         }
         let kbps = bytes * 8 / 10 / 1000;

@@ -32,7 +32,7 @@ pub fn publish(node: &Node, sample: &Sample, url: &str) -> Process {
         command.args(["-rtmp_enhanced_codecs", "hvc1,av01,vp09,Opus,fLaC"]);
     }
     command.args(["-f", "flv", url]);
-    Process::spawn("publisher", node.home(), &mut command)
+    Process::spawn("publisher", node.home(), &command)
 }
 
 /// A player that writes one hash per packet.
@@ -48,7 +48,7 @@ pub fn play(node: &Node, sample: &Sample, room: &str, name: &str) -> Player {
     // Flush each line, so that the test can watch packets arrive.
     command.args(["-y", "-rtmp_live", "live", "-i"]).arg(node.play_url(room));
     command.args(HASH_COPIED).args(["-flush_packets", "1"]).arg(&hashes);
-    Player { process: Process::spawn(name, node.home(), &mut command), hashes }
+    Player { process: Process::spawn(name, node.home(), &command), hashes }
 }
 
 impl Player {
@@ -63,7 +63,7 @@ pub fn mpv(node: &Node, room: &str, frames: u32) -> Process {
     let mut command = Command::new("mpv");
     command.args(["--no-config", "--no-terminal", "--vo=null", "--ao=null", "--profile=low-latency"]);
     command.arg(format!("--frames={frames}")).arg(node.play_url(room));
-    Process::spawn("mpv", node.home(), &mut command)
+    Process::spawn("mpv", node.home(), &command)
 }
 
 /// Publishes `frames` pictures and their sound with GStreamer's `rtmp2sink`, in real time.
@@ -88,5 +88,5 @@ pub fn gstreamer(node: &Node, url: &str, frames: u32) -> Process {
         "!",
     ]);
     command.args(["queue", "!", "mux."]);
-    Process::spawn("gstreamer", node.home(), &mut command)
+    Process::spawn("gstreamer", node.home(), &command)
 }

@@ -1,4 +1,5 @@
-//! The whole-system harness: a real `onair serve`, real encoders and players, and a client of our own for what they cannot do.
+//! The whole-system harness: a real `onair serve`, or a fleet of nodes with a Manager on one Redis; real encoders and players,
+//! and clients of our own for what those cannot do.
 //!
 //! Nothing here sleeps and hopes: every wait polls for an event and has a deadline that is far beyond what it needs.
 
@@ -6,8 +7,12 @@
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
 pub mod api;
+pub mod beliefs;
 pub mod client;
+pub mod crowd;
 pub mod encoders;
+pub mod fleet;
+pub mod ledger;
 pub mod media;
 pub mod node;
 pub mod process;
@@ -15,6 +20,8 @@ pub mod wait;
 
 pub use api::Api;
 pub use client::Publisher;
+pub use crowd::Crowd;
+pub use fleet::{Fleet, Store};
 pub use node::{Address, Node};
 pub use process::Process;
 pub use wait::{eventually, holds};

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::api::Api;
@@ -73,8 +73,8 @@ impl Node {
         command.arg("serve").args(["--rtmp", rtmp, "--http", http]);
         command.arg("--config").arg(home.path().join("onair.toml"));
         command.arg("--data-dir").arg(home.path().join("data"));
-        command.env("ONAIR_LOG", "debug,sqlx=warn,h2=warn").stdout(Stdio::piped());
-        let mut process = Process::spawn("onair", home.path(), &mut command);
+        command.env("ONAIR_LOG", "debug,sqlx=warn,h2=warn");
+        let mut process = Process::spawn_piped("onair", home.path(), &command);
 
         let stdout = Arc::new(Mutex::new(String::new()));
         let (reader, kept) = (process.take_stdout(), stdout.clone());
@@ -120,19 +120,7 @@ impl Node {
 
     /// A new broadcast address for `producer`.
     pub fn address(&self, producer: &str) -> Address {
-        let (status, body) = self.api().post(&format!("/v1/producers/{producer}/broadcast-url"), &json!({}));
-        assert_eq!(status, 201, "{body}");
-        let text = |key: &str| body[key].as_str().unwrap_or_else(|| panic!("no {key} in {body}")).to_owned();
-        let address = Address {
-            room: text("room_id"),
-            live_key_id: text("live_key_id"),
-            live_key: text("live_key"),
-            server: text("server"),
-            url: text("url"),
-        };
-        assert_eq!(address.live_key, text("stream_key"));
-        assert_eq!(address.url, format!("{}/{}", address.server, address.live_key));
-        address
+        new_address(&self.api(), producer, &json!({}))
     }
 
     /// Where viewers find `room`.
@@ -167,6 +155,23 @@ impl Node {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
+}
+
+/// A new broadcast address for `producer`, with what `request` asks for.
+pub fn new_address(api: &Api, producer: &str, request: &Value) -> Address {
+    let (status, body) = api.post(&format!("/v1/producers/{producer}/broadcast-url"), request);
+    assert_eq!(status, 201, "{body}");
+    let text = |key: &str| body[key].as_str().unwrap_or_else(|| panic!("no {key} in {body}")).to_owned();
+    let address = Address {
+        room: text("room_id"),
+        live_key_id: text("live_key_id"),
+        live_key: text("live_key"),
+        server: text("server"),
+        url: text("url"),
+    };
+    assert_eq!(address.live_key, text("stream_key"));
+    assert_eq!(address.url, format!("{}/{}", address.server, address.live_key));
+    address
 }
 
 /// Both addresses, from the first line that a node prints.

@@ -17,14 +17,33 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` with stderr going to a file in `dir`. Stdin is empty; stdout is as the command says.
-    pub fn spawn(name: &str, dir: &Path, command: &mut Command) -> Self {
+    /// Starts `command` with stderr going to a file in `dir`. Stdin is empty, stdout is ours.
+    pub fn spawn(name: &str, dir: &Path, command: &Command) -> Self {
+        Self::spawn_with(name, dir, command, Stdio::inherit())
+    }
+
+    /// The same with stdout at hand, see [`Self::take_stdout`].
+    pub fn spawn_piped(name: &str, dir: &Path, command: &Command) -> Self {
+        Self::spawn_with(name, dir, command, Stdio::piped())
+    }
+
+    /// The same with stdout going nowhere.
+    pub fn spawn_silent(name: &str, dir: &Path, command: &Command) -> Self {
+        Self::spawn_with(name, dir, command, Stdio::null())
+    }
+
+    fn spawn_with(name: &str, dir: &Path, command: &Command, stdout: Stdio) -> Self {
         let stderr = dir.join(format!("{name}-{:x}.stderr", rand_suffix()));
         let file = File::create(&stderr).expect("a file for stderr");
-        let child = command
-            .stdin(Stdio::null())
-            .stderr(file)
-            .spawn()
+        let mut dying_with_us = onair_testkit::process::dying_with_us(command.get_program());
+        dying_with_us.args(command.get_args()).stdin(Stdio::null()).stderr(file).stdout(stdout);
+        for (key, value) in command.get_envs() {
+            match value {
+                Some(value) => dying_with_us.env(key, value),
+                None => dying_with_us.env_remove(key),
+            };
+        }
+        let child = onair_testkit::process::spawn(dying_with_us)
             .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}; is it installed? (make setup)"));
         Self { name: name.to_owned(), child, stderr }
     }
@@ -32,6 +51,10 @@ impl Process {
     /// What it has written to stderr so far.
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.stderr).unwrap_or_default()).into_owned()
+    }
+
+    pub fn stderr_file(&self) -> &Path {
+        &self.stderr
     }
 
     pub fn take_stdout(&mut self) -> std::process::ChildStdout {

@@ -6,17 +6,7 @@ use std::time::{Duration, Instant};
 /// How often is looked.
 const EVERY: Duration = Duration::from_millis(20);
 
-/// Asks `look` until it gives something; fails the test, saying what was awaited, after `within`.
-pub fn eventually<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + within;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited {within:?} in vain for {what}");
-        thread::sleep(EVERY);
-    }
-}
+pub use onair_testkit::wait::eventually;
 
 /// Asks `look` over and over for the whole of `duration`; fails the test as soon as it is false.
 pub fn holds(what: &str, duration: Duration, mut look: impl FnMut() -> bool) {

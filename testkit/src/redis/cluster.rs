@@ -18,6 +18,7 @@ const SLOTS: usize = 16_384;
 pub struct Cluster {
     servers: Vec<Server>,
     primaries: usize,
+    password: Option<String>,
 }
 
 impl Cluster {
@@ -38,7 +39,7 @@ impl Cluster {
             ..options.clone()
         };
         let servers: Vec<_> = (0..primaries + replicas).map(|_| start_server(&options)).collect();
-        let cluster = Self { servers, primaries };
+        let cluster = Self { servers, primaries, password: options.password };
         cluster.assign_slots();
         cluster.meet();
         cluster.replicate();
@@ -104,6 +105,13 @@ impl Cluster {
     /// `redis://` addresses of all servers.
     pub fn urls(&self) -> Vec<String> {
         self.servers.iter().map(Server::url).collect()
+    }
+
+    /// All servers in one line, as Onair's configuration has it.
+    pub fn url(&self) -> String {
+        let servers: Vec<_> = self.servers.iter().map(|s| s.addr().to_string()).collect();
+        let password = self.password.as_ref().map(|p| format!(":{p}@")).unwrap_or_default();
+        format!("redis+cluster://{password}{}", servers.join(","))
     }
 
     /// All servers, in the order of their start.

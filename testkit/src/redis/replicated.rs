@@ -15,6 +15,7 @@ pub struct Replicated {
     // Sentinels first: they would take the end of the servers for a fault and log it.
     sentinels: Vec<Server>,
     servers: Vec<Server>,
+    password: Option<String>,
 }
 
 impl Replicated {
@@ -43,7 +44,7 @@ impl Replicated {
         let lines = sentinel_lines(&options, servers[0].port(), sentinels / 2 + 1);
         let sentinels =
             (0..sentinels).map(|_| Server::start("redis-sentinel", &Options::new(), &lines)).collect();
-        let topology = Self { sentinels, servers };
+        let topology = Self { sentinels, servers, password: options.password };
         topology.wait_until("all replicas and Sentinels", SETTLE_MAX, Self::is_whole);
         topology
     }
@@ -81,6 +82,13 @@ impl Replicated {
     /// `redis://` addresses of the Sentinels.
     pub fn sentinel_urls(&self) -> Vec<String> {
         self.sentinels.iter().map(Server::url).collect()
+    }
+
+    /// All Sentinels and the name of the primary in one line, as Onair's configuration has it.
+    pub fn url(&self) -> String {
+        let sentinels: Vec<_> = self.sentinels.iter().map(|s| s.addr().to_string()).collect();
+        let password = self.password.as_ref().map(|p| format!(":{p}@")).unwrap_or_default();
+        format!("redis+sentinel://{password}{}/{}", sentinels.join(","), Self::MASTER_NAME)
     }
 
     /// The Sentinels.
