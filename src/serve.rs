@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use onair_cluster::keeper::Keeper;
+use onair_cluster::keeper::{Keeper, Policy};
 use onair_cluster::nodes::LocalNodes;
 use onair_cluster::registry::{LeaseTimes, local::LocalRegistry};
 use onair_cluster::{NodeId, Registry};
@@ -159,7 +159,7 @@ impl Node {
         let mut metrics = Metrics::default();
         let local = LocalRegistry::start(LeaseTimes::default());
         let registry: Arc<dyn Registry> = local.clone();
-        let keeper = Keeper::new(registry.clone(), id.clone(), &mut metrics);
+        let keeper = Keeper::new(registry.clone(), id.clone(), Policy::default(), &mut metrics);
         let reports = Reports::register(&mut metrics);
         let manager_metrics = ManagerMetrics::register(&mut metrics);
         let verifier = signer.verifier();

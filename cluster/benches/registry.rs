@@ -10,7 +10,7 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use onair_cluster::events::{EndReason, Facts};
 use onair_cluster::ids::{LiveKeyId, NodeId, ProducerId, RoomId, SessionId};
-use onair_cluster::keeper::Keeper;
+use onair_cluster::keeper::{Keeper, Policy};
 use onair_cluster::live_key::LiveKeySigner;
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::local::shard::ShardState;
@@ -103,7 +103,8 @@ fn keeper(c: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let registry = Arc::new(LocalRegistry::new(LeaseTimes::default()));
     let mut metrics = prometheus_client::registry::Registry::default();
-    let keeper = Keeper::new(registry.clone(), NodeId::parse("node-1").unwrap(), &mut metrics);
+    let keeper =
+        Keeper::new(registry.clone(), NodeId::parse("node-1").unwrap(), Policy::default(), &mut metrics);
     let loop_ = keeper.clone();
     runtime.spawn(async move { loop_.run().await });
     let key = record(&RoomId::random());

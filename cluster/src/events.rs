@@ -84,6 +84,14 @@ pub struct Facts {
     /// Players of the room on this node.
     #[serde(default)]
     pub players: u32,
+    /// The registry answers the session's node, but its replicas do not confirm: a failover may forget the session.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unreplicated: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Why a session ended. A closed set: tools rely on it.

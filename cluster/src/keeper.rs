@@ -3,10 +3,18 @@
 //! **Group commit.** One call is in flight at a time; whatever waits meanwhile goes into the next one. No timer gathers.
 //! The table of leases, claims and releases lives outside the running task, so [`Keeper::run`] may be dropped, panic and be
 //! started again at any point: nothing is lost, since everything not answered is simply asked again, under the same session id.
+//!
+//! **A registry that is away.** New sessions are refused; those on air ride it out, by [`Policy`]. Each shard may be away by
+//! itself, so every lease judges by the answers to its own renewals.
 
+mod away;
 mod claims;
 mod desk;
+mod grants;
+mod policy;
+mod record;
 mod refusal;
+mod renewals;
 mod reports;
 mod round;
 pub(crate) mod takeover;
@@ -22,12 +30,19 @@ use crate::clock::{Clock, SystemClock};
 use crate::events::EndReason;
 use crate::ids::{NodeId, SessionId};
 use crate::lease::Lease;
-use crate::registry::{Batch, BatchReply, Claim, Doorbell, Registry};
+use crate::registry::{Claim, Doorbell, Registry};
 use crate::time::BootTime;
 
+use away::Away;
 pub(crate) use desk::Desk;
+pub use policy::{OnRegistryLoss, OnUnreplicated, Policy};
 pub use refusal::Refusal;
 use reports::Reports;
+use round::Call;
+
+/// The registry answers every item within [`LeaseTimes::call_timeout`](crate::registry::LeaseTimes::call_timeout), if only to
+/// say that its shard does not. Should a call take this much longer, it is given up as a whole.
+const CALL_SLACK: Duration = Duration::from_millis(100);
 
 /// Claims, renews and releases for a whole node. Cheap to clone.
 #[derive(Clone)]
@@ -36,18 +51,19 @@ pub struct Keeper(Arc<Desk>);
 impl Keeper {
     /// A keeper for the leases of `node`. Nothing happens until [`Keeper::run`] runs. Registers the `onair_lease_*` metrics;
     /// `metrics` itself must have no prefix.
-    pub fn new(registry: Arc<dyn Registry>, node: NodeId, metrics: &mut Metrics) -> Self {
-        Self::with_clock(registry, node, metrics, Arc::new(SystemClock))
+    pub fn new(registry: Arc<dyn Registry>, node: NodeId, policy: Policy, metrics: &mut Metrics) -> Self {
+        Self::with_clock(registry, node, policy, metrics, Arc::new(SystemClock))
     }
 
     /// The same with another clock than the machine's, for tests. Sleeps are tokio's in either case.
     pub fn with_clock(
         registry: Arc<dyn Registry>,
         node: NodeId,
+        policy: Policy,
         metrics: &mut Metrics,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self(Desk::new(registry, node, Reports::new(metrics), clock))
+        Self(Desk::new(registry, node, policy, Reports::new(metrics), clock))
     }
 
     /// The loop. Never returns; may be dropped and called again at any time. A second one waits until the first is gone.
@@ -58,7 +74,7 @@ impl Keeper {
         // What rang while nobody listened is lost.
         let mut doorbell = Some(desk.registry.doorbell(&desk.node));
         desk.table().on_all_rings(desk.clock.boot());
-        let mut is_away = false;
+        let mut away = Away::default();
         loop {
             absorb(desk, &mut doorbell);
             let now = desk.clock.boot();
@@ -67,6 +83,7 @@ impl Keeper {
                 doorbell = Some(desk.registry.doorbell(&desk.node));
             }
             let round = desk.gather(now, renew_all);
+            desk.reports.shards_away(away.count(now));
             if round.batch.is_empty() {
                 let next = round.next.map_or(rhythm.next, |next| next.min(rhythm.next));
                 self.rest(&mut doorbell, next).await;
@@ -74,18 +91,14 @@ impl Keeper {
             }
             // The belief counts from before the call, on the clock that counts suspend.
             let sent = desk.clock.boot();
-            let reply =
-                tokio::time::timeout(desk.times.call_timeout, desk.registry.commit(&round.batch)).await;
-            desk.reports.call(desk.clock.boot().since(sent));
+            let patience = desk.times.call_timeout + CALL_SLACK;
+            let reply = tokio::time::timeout(patience, desk.registry.commit(&round.batch)).await;
+            let call = Call { sent, over: desk.clock.boot() };
+            desk.reports.call(call.took());
             let reply = reply.unwrap_or_default();
-            let failed = answers_nothing(&round.batch, &reply);
-            if failed {
-                desk.reports.call_failed(!is_away);
-            } else if is_away {
-                desk.reports.answers_again();
-            }
-            is_away = failed;
-            desk.apply(&round.batch, reply, sent);
+            let failed = away.note(&round.batch, &reply, call.over);
+            desk.reports.unanswered(failed, failed == round.batch.len());
+            desk.apply(&round.batch, reply, call);
             // An in-process registry answers without waiting: let others have their turn, and join the next round.
             tokio::task::yield_now().await;
         }
@@ -113,7 +126,7 @@ impl Keeper {
 
     /// Claims a room for a publisher: waits for the next call to the registry and its answer, for as long as
     /// [`LeaseTimes::want_for`](crate::registry::LeaseTimes::want_for) for a holder that may yield, and for up to 4 s for a
-    /// registry that does not answer. Dropping the future gives back whatever was or will be granted, as `unconfirmed`.
+    /// registry that does not answer or whose replicas do not confirm. Dropping the future gives back whatever was or will be granted, as `unconfirmed`.
     /// Every claim needs a session id of its own.
     ///
     /// # Errors
@@ -192,11 +205,4 @@ fn absorb(desk: &Desk, doorbell: &mut Option<Doorbell>) {
         let Ok(room) = bell.try_recv() else { return };
         desk.table().on_ring(&room, now);
     }
-}
-
-fn answers_nothing(batch: &Batch, reply: &BatchReply) -> bool {
-    !batch.is_empty()
-        && reply.claims.iter().all(Result::is_err)
-        && reply.renewals.iter().all(Result::is_err)
-        && reply.releases.iter().all(Result::is_err)
 }

@@ -3,6 +3,7 @@
 //! The [`Lease`] belongs to the connection; whoever drops it without [`Lease::end`] gives it back as `crash`. The [`Pass`]
 //! belongs to the media path. What the registry says reaches both through the [`Keeper`](crate::keeper::Keeper).
 
+mod doubt;
 mod held;
 mod meter;
 mod pass;
@@ -18,6 +19,7 @@ use crate::ids::Epoch;
 use crate::keeper::Desk;
 use crate::registry::{Order, Released};
 
+pub(crate) use doubt::{Cause, Failure};
 pub(crate) use held::{Held, Wanted};
 pub use pass::{Belief, Pass};
 
@@ -35,6 +37,9 @@ pub enum LeaseSignal {
         /// The epoch that took its place, if there is one.
         by: Option<Epoch>,
     },
+    /// The registry has not answered for longer than the [policy](crate::keeper::Policy) bears. The pass is fenced and the
+    /// release, as [`EndReason::Unconfirmed`], waits for the registry to come back.
+    Abandoned,
 }
 
 /// A session's ownership of its room. Dropping it without [`Lease::end`] releases the room with [`EndReason::Crash`].
@@ -72,7 +77,8 @@ impl Lease {
     /// Changes the facts that the media path does not count by itself: codecs, sizes, rates, players. They travel with the
     /// next renewal; if `f` changed anything, an extra one is made for it, at most one a second.
     ///
-    /// `live_at`, `last_media_at`, `bytes_in` and `bitrate_kbps` are the [`Pass`]'s and the keeper's: changes to them are ignored.
+    /// `live_at`, `last_media_at`, `bytes_in`, `bitrate_kbps` and `unreplicated` are the [`Pass`]'s and the keeper's: changes to
+    /// them are ignored.
     pub fn set_facts(&self, f: impl FnOnce(&mut Facts)) {
         if self.held.set_facts(f) {
             self.desk.wake();

@@ -66,6 +66,9 @@ pub trait Registry: Send + Sync + 'static {
 
     /// Claims, renews and releases, in that order of writing: releases first, then renewals, then claims, so that a room
     /// given back and wanted in the same batch changes hands at once.
+    ///
+    /// Answers within [`LeaseTimes::call_timeout`], if only to say [`RegistryError::Unreachable`] of items whose shard did not
+    /// answer by then: a caller that has to give up the whole call knows nothing of the other shards either.
     async fn commit(&self, batch: &Batch) -> BatchReply;
 
     /// Looks after a shard; to be called about once a second by whoever reads its events. Ends the leases that are past

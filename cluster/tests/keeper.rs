@@ -78,7 +78,7 @@ async fn a_belief_counts_from_when_the_confirmed_call_was_sent() {
     pass_ms(9_499 - world.ms()).await;
     assert_eq!(world.belief(&pass), Belief::Mine);
     pass_ms(1).await;
-    assert_eq!(world.belief(&pass), Belief::Withhold);
+    assert_eq!(world.belief(&pass), Belief::Riding);
 
     // The verdict comes as soon as the registry is back: still ours, since nobody asked for it.
     world.registry.set(Fault::None);
@@ -105,7 +105,7 @@ async fn a_renewal_answered_late_is_not_believed_for_longer() {
     pass_ms(sent + 9_495 - world.ms()).await;
     assert_eq!(world.belief(&lease.pass()), Belief::Mine);
     pass_ms(10).await;
-    assert_eq!(world.belief(&lease.pass()), Belief::Withhold);
+    assert_eq!(world.belief(&lease.pass()), Belief::Riding);
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,7 +144,7 @@ async fn an_unconfirmed_answer_is_not_believed() {
     let lease = world.publish(&node, 1).await.unwrap();
     world.registry.set(Fault::Unconfirmed);
     pass_ms(9_600).await;
-    assert_eq!(world.belief(&lease.pass()), Belief::Withhold);
+    assert_eq!(world.belief(&lease.pass()), Belief::Riding);
     assert!(node.metric("onair_lease_unconfirmed_total") >= 2.0);
     world.registry.set(Fault::None);
     pass_ms(3_400).await;
@@ -314,7 +314,7 @@ async fn a_session_that_was_found_dead_is_told_so_and_gives_nothing_back() {
     // The node is cut off for longer than the registry waits.
     world.registry.set(Fault::LoseRequests);
     pass_ms(16_000).await;
-    assert_eq!(world.belief(&lease.pass()), Belief::Withhold);
+    assert_eq!(world.belief(&lease.pass()), Belief::Riding);
     assert_eq!(world.registry.tick(world.room.shard(), 10).await.unwrap().reaped.len(), 1);
     world.registry.set(Fault::None);
     pass_ms(1_500).await;

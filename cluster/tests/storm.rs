@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use onair_cluster::events::{EndReason, EventKind};
 use onair_cluster::ids::{LiveKeyId, NodeId, RoomId, SessionId, Shard};
-use onair_cluster::keeper::{Keeper, Refusal};
+use onair_cluster::keeper::{Keeper, Policy, Refusal};
 use onair_cluster::lease::Belief;
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{Claim, LeaseTimes, Registry, Takeover};
@@ -46,7 +46,7 @@ async fn nothing_is_left_after_a_storm() {
         .map(|n| {
             let id = NodeId::parse(&format!("node-{n}")).unwrap();
             let mut metrics = prometheus_client::registry::Registry::default();
-            let keeper = Keeper::new(registry.clone(), id.clone(), &mut metrics);
+            let keeper = Keeper::new(registry.clone(), id.clone(), Policy::default(), &mut metrics);
             let running = keeper.clone();
             tokio::spawn(async move { running.run().await });
             (keeper, id)

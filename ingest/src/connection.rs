@@ -159,6 +159,10 @@ impl Connection {
             LeaseSignal::Lost { .. } => {
                 state.finish(StopReason::Lost, "the room is no longer this encoder's".to_owned());
             }
+            LeaseSignal::Abandoned => {
+                let text = "the server has lost touch with its cluster; reconnect now".to_owned();
+                state.finish(StopReason::Unconfirmed, text);
+            }
         }
     }
 

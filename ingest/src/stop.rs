@@ -30,6 +30,8 @@ pub(crate) enum StopReason {
     Superseded,
     /// The registry gave the lease to someone else, or ended it.
     Lost,
+    /// The registry was away for longer than a session is ridden out.
+    Unconfirmed,
     /// The session was as long as its key allows.
     MaxDuration,
     /// What it played is over.
@@ -55,6 +57,7 @@ impl StopReason {
             Self::Ordered(reason) => *reason,
             Self::Superseded => EndReason::Superseded,
             Self::Lost => EndReason::Lost,
+            Self::Unconfirmed => EndReason::Unconfirmed,
             Self::MaxDuration | Self::PlayEnded | Self::PlayNotFound => EndReason::Policy,
             Self::Drain => EndReason::Drain,
             Self::Crash => EndReason::Crash,
@@ -76,6 +79,7 @@ impl StopReason {
             Self::Ordered(_) => "ordered",
             Self::Superseded => "superseded",
             Self::Lost => "lost",
+            Self::Unconfirmed => "unconfirmed",
             Self::MaxDuration => "max_duration",
             Self::PlayEnded => "play_ended",
             Self::PlayNotFound => "play_not_found",

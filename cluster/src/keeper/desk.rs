@@ -9,12 +9,12 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::claims::PendingClaim;
 use super::reports::Reports;
-use super::{Refusal, claims};
+use super::{Policy, Refusal, claims, record};
 use crate::clock::Clock;
-use crate::events::EndReason;
+use crate::events::{EndReason, Facts};
 use crate::ids::{NodeId, RoomId, SessionId};
 use crate::lease::{Ending, Held, Lease, LeaseSignal};
-use crate::registry::{Claim, LeaseTimes, Registry, Release, Released};
+use crate::registry::{Claim, Grant, LeaseTimes, Registry, Release, Released};
 use crate::time::BootTime;
 
 /// Claims waiting on one node. At the bound, further publishers are refused and may try again.
@@ -25,6 +25,7 @@ pub(crate) struct Desk {
     pub(super) registry: Arc<dyn Registry>,
     pub(super) times: LeaseTimes,
     pub(super) node: NodeId,
+    pub(super) policy: Policy,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) reports: Reports,
     table: Mutex<Table>,
@@ -59,6 +60,7 @@ impl Desk {
     pub(super) fn new(
         registry: Arc<dyn Registry>,
         node: NodeId,
+        policy: Policy,
         reports: Reports,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
@@ -66,6 +68,7 @@ impl Desk {
             times: registry.times(),
             registry,
             node,
+            policy,
             clock,
             reports,
             table: Mutex::default(),
@@ -109,14 +112,27 @@ impl Desk {
     /// The publisher has gone away. The claim stays only as long as the registry may have granted it.
     pub(super) fn abandon_claim(&self, session: SessionId) {
         let now = self.clock.boot();
-        let mut table = self.table.lock();
-        if let Some(pending) = table.claims.get_mut(&session) {
-            pending.waiter = None;
-            if !pending.is_fate_unknown(now, &self.times) {
-                table.claims.remove(&session);
+        {
+            let mut table = self.table.lock();
+            if let Some(pending) = table.claims.get_mut(&session) {
+                pending.abandon(now);
+                self.settle(&mut table, session, now);
             }
+            self.count_outstanding(&table);
         }
-        self.count_outstanding(&table);
+        self.wake();
+    }
+
+    /// A claim that nobody waits for any more: what it was granted is given back, and it is forgotten once that is known.
+    pub(super) fn settle(&self, table: &mut Table, session: SessionId, now: BootTime) {
+        let Some(pending) = table.claims.get_mut(&session) else { return };
+        if let Some(grant) = pending.take_granted() {
+            // Whatever is still on its way for this session meets its tombstone.
+            table.claims.remove(&session);
+            self.give_back(table, grant);
+        } else if !pending.is_fate_unknown(now, &self.times) {
+            table.claims.remove(&session);
+        }
     }
 
     /// The longest that a claim can take while the loop runs.
@@ -156,6 +172,7 @@ impl Desk {
         }
         let now = self.clock.boot();
         let facts = held.facts(now, self.clock.unix());
+        record::stops(&held.card, now);
         self.reports.ended(&held.card, &facts, reason);
         self.reports.leases(table.leases.len());
         let release = Release { card: held.card.clone(), facts, reason };
@@ -163,8 +180,9 @@ impl Desk {
     }
 
     /// Gives back what was granted but cannot be used.
-    pub(super) fn give_back(&self, table: &mut Table, release: Release) {
-        self.reports.given_back(&release.card);
+    pub(super) fn give_back(&self, table: &mut Table, grant: Grant) {
+        self.reports.given_back(&grant.card);
+        let release = Release { card: grant.card, facts: Facts::default(), reason: EndReason::Unconfirmed };
         table.add_release(release, self.clock.boot());
     }
 
@@ -172,6 +190,12 @@ impl Desk {
     pub(super) fn yield_in(&self, table: &mut Table, held: &Arc<Held>) {
         self.end_in(table, held, EndReason::Superseded);
         held.say(LeaseSignal::Superseded);
+    }
+
+    /// The registry has been silent for too long.
+    pub(super) fn give_up(&self, table: &mut Table, held: &Arc<Held>) {
+        self.end_in(table, held, EndReason::Unconfirmed);
+        held.say(LeaseSignal::Abandoned);
     }
 
     /// Waits for the registry's answer to a release, within the call budget.
@@ -187,7 +211,7 @@ impl Desk {
     // === counting ===
 
     pub(super) fn count_outstanding(&self, table: &Table) {
-        let abandoned = table.claims.values().filter(|claim| claim.waiter.is_none()).count();
+        let abandoned = table.claims.values().filter(|claim| !claim.has_waiter()).count();
         let outstanding = table.releases.len() + abandoned;
         self.outstanding.send_if_modified(|count| std::mem::replace(count, outstanding) != outstanding);
         self.reports.outstanding(outstanding);

@@ -26,6 +26,9 @@ pub enum Refusal {
     /// The registry did not answer.
     #[error("the registry does not answer")]
     Unreachable,
+    /// The registry has no memory left for anything new.
+    #[error("the registry is out of memory")]
+    Full,
     /// The registry answered, its replicas did not. The grant was given back.
     #[error("the grant could not be confirmed")]
     Unconfirmed,
@@ -47,6 +50,7 @@ impl Refusal {
             Self::Backlog => "backlog",
             Self::Recovering => "recovering",
             Self::Unreachable => "unreachable",
+            Self::Full => "full",
             Self::Unconfirmed => "unconfirmed",
             Self::TooMany => "too_many",
         }
@@ -62,6 +66,7 @@ impl Refusal {
         match self {
             Self::Busy { holder } => format!("this room is already on air, since {}", holder.granted_at),
             Self::Denied(denial) => denial.to_string(),
+            Self::Full => "the cluster is full: no new broadcasts can start; try again later".to_owned(),
             Self::Backlog | Self::Recovering | Self::Unreachable | Self::Unconfirmed | Self::TooMany => {
                 "no new broadcasts can start right now; try again in a few seconds".to_owned()
             }

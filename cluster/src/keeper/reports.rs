@@ -14,12 +14,37 @@ use tracing::{info, warn};
 use super::Refusal;
 use crate::events::{EndReason, Facts, SessionCard};
 use crate::ids::Epoch;
+use crate::lease::Cause;
 use crate::registry::{Claim, Order};
 
 /// Values come from closed sets only: end reasons, refusals.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByReason {
     reason: &'static str,
+}
+
+/// Why media rides.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCause {
+    cause: &'static str,
+}
+
+/// Leases whose media rides, by cause.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Riding {
+    unreachable: i64,
+    unreplicated: i64,
+}
+
+impl Riding {
+    /// One more lease, that rides for this cause or not at all.
+    pub(super) fn count(&mut self, cause: Option<Cause>) {
+        match cause {
+            Some(Cause::Unreachable) => self.unreachable += 1,
+            Some(Cause::Unreplicated) => self.unreplicated += 1,
+            None => {}
+        }
+    }
 }
 
 pub(super) struct Reports {
@@ -32,7 +57,10 @@ pub(super) struct Reports {
     orders: Family<ByReason, Counter>,
     refusals: Family<ByReason, Counter>,
     unconfirmed: Counter,
+    riding: Family<ByCause, Gauge>,
     calls_failed: Counter,
+    unanswered: Counter,
+    shards_away: Gauge,
     call_seconds: Histogram,
 }
 
@@ -50,7 +78,10 @@ impl Reports {
             orders: Family::default(),
             refusals: Family::default(),
             unconfirmed: Counter::default(),
+            riding: Family::default(),
             calls_failed: Counter::default(),
+            unanswered: Counter::default(),
+            shards_away: Gauge::default(),
             call_seconds: Histogram::new(buckets),
         };
         let m = metrics.sub_registry_with_prefix("onair_lease");
@@ -63,7 +94,10 @@ impl Reports {
         m.register("orders", "Sessions told to end", reports.orders.clone());
         m.register("refusals", "Claims refused", reports.refusals.clone());
         m.register("unconfirmed", "Renewals kept but not confirmed by replicas", reports.unconfirmed.clone());
+        m.register("riding", "Leases whose media passes unconfirmed", reports.riding.clone());
         m.register("calls_failed", "Calls without any answer in time", reports.calls_failed.clone());
+        m.register("unanswered", "Claims, renewals and ends without answer", reports.unanswered.clone());
+        m.register("shards_away", "Shards of the registry that do not answer", reports.shards_away.clone());
         m.register("call_seconds", "Time of a call to the registry", reports.call_seconds.clone());
         reports
     }
@@ -126,16 +160,34 @@ impl Reports {
         self.call_seconds.observe(took.as_secs_f64());
     }
 
-    /// Said once per outage; every failed call counts.
-    pub(super) fn call_failed(&self, is_first: bool) {
-        self.calls_failed.inc();
-        if is_first {
-            warn!("the registry does not answer");
+    /// A call without any answer, or one of which `items` had none.
+    pub(super) fn unanswered(&self, items: usize, was_all: bool) {
+        self.unanswered.inc_by(items as u64);
+        self.calls_failed.inc_by(u64::from(was_all));
+    }
+
+    /// How many shards do not answer; the log tells when that begins and when it is over.
+    pub(super) fn shards_away(&self, count: usize) {
+        let before = self.shards_away.set(i64::try_from(count).unwrap_or(i64::MAX));
+        match (before, count) {
+            (0, 0) => {}
+            (0, _) => warn!(shards = count, "the registry does not answer"),
+            (_, 0) => info!("the registry answers again"),
+            _ => {}
         }
     }
 
-    pub(super) fn answers_again(&self) {
-        info!("the registry answers again");
+    /// How many leases ride, in all; the log tells when the node begins and when it is over.
+    pub(super) fn riding(&self, riding: Riding) {
+        for (cause, count) in [("unreachable", riding.unreachable), ("unreplicated", riding.unreplicated)] {
+            let before = self.riding.get_or_create(&ByCause { cause }).set(count);
+            match (before, count) {
+                (0, 0) => {}
+                (0, _) => warn!(cause, leases = count, "media passes though nobody confirms the leases"),
+                (_, 0) => info!(cause, "no media passes unconfirmed any more"),
+                _ => {}
+            }
+        }
     }
 
     pub(super) fn leases(&self, count: usize) {

@@ -1,23 +1,22 @@
 //! One round of the keeper: gather what is due into a batch, and apply the registry's answers.
 
 use std::sync::Arc;
-
-use tokio::sync::oneshot;
+use std::time::Duration;
 
 use super::Refusal;
+use super::claims::Waiter;
 use super::desk::{Desk, Table};
-use super::takeover::{Verdict, decide};
-use crate::events::{EndReason, Facts};
-use crate::ids::SessionId;
-use crate::lease::{Held, Lease, LeaseSignal, Pass, Wanted};
-use crate::registry::{
-    Acquired, Batch, BatchReply, Claim, Confirmed, Grant, RegistryError, Release, Released, Renewal, Renewed,
-    Want,
-};
+use super::reports::Riding;
+use crate::events::EndReason;
+use crate::lease::{Held, Lease};
+use crate::registry::{Batch, BatchReply, Confirmed, RegistryError, Release, Released};
 use crate::time::BootTime;
 
 /// A release that was not answered, or not confirmed, is sent again after this.
-const RELEASE_RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(250);
+const RELEASE_RETRY_AFTER: Duration = Duration::from_millis(250);
+/// The same once it has been waiting for some time: the registry is away, and all there is can be sent when it is back.
+const RELEASE_RETRY_LATER: Duration = Duration::from_secs(1);
+const RELEASE_IS_LATE_AFTER: Duration = Duration::from_secs(2);
 
 /// What is to be done in a round.
 pub(super) struct Round {
@@ -26,7 +25,22 @@ pub(super) struct Round {
     pub(super) next: Option<BootTime>,
 }
 
-type Answers = Vec<(oneshot::Sender<Result<Lease, Refusal>>, Result<Lease, Refusal>)>;
+/// When a call to the registry was made, by the clock that counts suspend.
+#[derive(Clone, Copy)]
+pub(super) struct Call {
+    pub(super) sent: BootTime,
+    /// When its answer was there, or was given up.
+    pub(super) over: BootTime,
+}
+
+impl Call {
+    pub(super) fn took(self) -> Duration {
+        self.over.since(self.sent)
+    }
+}
+
+/// What to tell whoever waits for a claim.
+pub(super) type Answers = Vec<(Waiter, Result<Lease, Refusal>)>;
 
 impl Desk {
     /// Collects what is due at `now`. `renew_all` is the node's rhythm: every lease is due.
@@ -34,26 +48,24 @@ impl Desk {
         let unix = self.clock.unix();
         let mut round = Round { batch: Batch::default(), next: None };
         let mut refused = Answers::new();
+        let mut riding = Riding::default();
         {
             let mut table = self.table();
-            self.look_at_wants(&mut table, now);
+            let due = self.look_at_leases(&mut table, now, renew_all, &mut riding, &mut round);
             self.refuse_overdue(&mut table, now, &mut refused);
             for pending in table.releases.values_mut() {
                 if pending.ask_at <= now {
-                    pending.ask_at = now.plus(RELEASE_RETRY_AFTER);
+                    let is_late = now.since(pending.since) >= RELEASE_IS_LATE_AFTER;
+                    pending.ask_at =
+                        now.plus(if is_late { RELEASE_RETRY_LATER } else { RELEASE_RETRY_AFTER });
                     round.batch.releases.push(pending.release.clone());
                 } else {
                     round.wait_until(pending.ask_at);
                 }
             }
-            for held in table.leases.values() {
-                let due = held.extra_due(now);
-                if renew_all || due.is_some_and(|at| at <= now) {
-                    round.batch.renewals.push(held.renewal(now, unix));
-                }
-                held.extra_due(now).into_iter().for_each(|at| round.wait_until(at));
-                held.wanted().into_iter().for_each(|wanted| round.wait_until(wanted.look_at));
-            }
+            // Less those that gave way a moment ago.
+            let due = due.into_iter().filter(|held| table.leases.contains_key(&held.card.session_id));
+            round.batch.renewals = due.map(|held| held.renewal(now, unix)).collect();
             let mut claims: Vec<_> = Vec::new();
             for pending in table.claims.values_mut() {
                 if pending.ask_at <= now {
@@ -65,26 +77,68 @@ impl Desk {
             // First come, first served: within a call, the order of claims decides.
             claims.sort_unstable_by_key(|(seq, _)| *seq);
             round.batch.claims = claims.into_iter().map(|(_, claim)| claim).collect();
+            self.reports.leases(table.leases.len());
             self.count_outstanding(&table);
         }
+        self.reports.riding(riding);
         self.deliver(refused);
         round
     }
 
-    /// Applies the answers to `batch`, which was sent at `sent`.
-    pub(super) fn apply(self: &Arc<Self>, batch: &Batch, reply: BatchReply, sent: BootTime) {
-        let now = self.clock.boot();
+    /// Does for every lease what its time has come for. Returns those to be renewed.
+    fn look_at_leases(
+        &self,
+        table: &mut Table,
+        now: BootTime,
+        renew_all: bool,
+        riding: &mut Riding,
+        round: &mut Round,
+    ) -> Vec<Arc<Held>> {
+        let (mut due, mut wanted, mut over) = (Vec::new(), Vec::new(), Vec::new());
+        for held in table.leases.values() {
+            let agenda = held.agenda(now, self.policy.on_registry_loss);
+            if agenda.ends_at.is_some_and(|at| at <= now) {
+                over.push(Arc::clone(held));
+                continue;
+            }
+            if agenda.look_at.is_some_and(|at| at <= now) {
+                wanted.push(Arc::clone(held));
+            }
+            if renew_all || agenda.renew_at.is_some_and(|at| at <= now) {
+                due.push(Arc::clone(held));
+            }
+            riding.count(agenda.rides);
+            // Whatever is due now is looked at again below, or after this round's call.
+            let times = [agenda.ends_at, agenda.look_at, agenda.renew_at];
+            times.into_iter().flatten().filter(|at| *at > now).for_each(|at| round.wait_until(at));
+        }
+        for held in over {
+            self.give_up(table, &held);
+        }
+        for held in wanted {
+            self.look_at_want(table, &held, now);
+            held.agenda(now, self.policy.on_registry_loss)
+                .look_at
+                .into_iter()
+                .for_each(|at| round.wait_until(at));
+        }
+        due
+    }
+
+    /// Applies the answers to `batch`.
+    pub(super) fn apply(self: &Arc<Self>, batch: &Batch, reply: BatchReply, call: Call) {
+        let retry_at = self.retry_at(call);
         let mut answers = Answers::new();
         {
             let mut table = self.table();
             for (release, answer) in batch.releases.iter().zip(padded(reply.releases)) {
-                self.on_released(&mut table, release, answer, now);
+                self.on_released(&mut table, release, answer, call.over);
             }
             for (renewal, answer) in batch.renewals.iter().zip(padded(reply.renewals)) {
-                self.on_renewed(&mut table, renewal, answer, sent, now);
+                self.on_renewed(&mut table, renewal, answer, call, retry_at);
             }
             for (claim, answer) in batch.claims.iter().zip(padded(reply.claims)) {
-                self.on_acquired(&mut table, claim, answer, sent, &mut answers);
+                self.on_acquired(&mut table, claim, answer, call, &mut answers);
             }
             self.reports.leases(table.leases.len());
             self.count_outstanding(&table);
@@ -116,186 +170,6 @@ impl Desk {
         }
     }
 
-    // === renewals ===
-
-    fn on_renewed(
-        &self,
-        table: &mut Table,
-        renewal: &Renewal,
-        answer: Result<Confirmed<Renewed>, RegistryError>,
-        sent: BootTime,
-        now: BootTime,
-    ) {
-        let Some(held) = table.leases.get(&renewal.card.session_id).cloned() else { return };
-        match answer {
-            Ok(Confirmed { answer: Renewed::Kept { order, want }, confirmed }) => {
-                if confirmed {
-                    held.pass.believe(self.belief(sent));
-                } else {
-                    self.reports.unconfirmed();
-                }
-                if renewal.facts.live_at.is_some() && held.on_live_told() {
-                    self.reports.live(&held.card, &renewal.facts);
-                }
-                if let Some(order) = order
-                    && held.say(LeaseSignal::Ordered(order.clone()))
-                {
-                    self.reports.ordered(&held.card, &order);
-                }
-                held.set_wanted(None);
-                if let Some(want) = want {
-                    self.on_want(table, &held, want, now);
-                }
-            }
-            Ok(Confirmed { answer: Renewed::Lost { by }, .. }) => {
-                held.pass.fence();
-                table.remove_lease(&held);
-                self.reports.lost(&held.card, by);
-                held.say(LeaseSignal::Lost { by });
-            }
-            // No verdict. The belief runs out by itself, and the pass withholds media from then on. A registry that is
-            // shared and away (not possible with `local`) is where a policy to ride it out would raise the belief.
-            Err(_) => held.on_renewal_failed(),
-        }
-    }
-
-    /// What a confirmed answer to a call sent at `sent` allows a holder to believe.
-    fn belief(&self, sent: BootTime) -> BootTime {
-        sent.plus(self.times.ttl.saturating_sub(self.times.margin))
-    }
-
-    // === wants ===
-
-    fn on_want(&self, table: &mut Table, held: &Arc<Held>, want: Want, now: BootTime) {
-        let until = now.plus(std::time::Duration::from_millis(want.until.since(self.clock.unix())));
-        self.judge(table, held, Wanted { want, until, look_at: now }, now);
-    }
-
-    fn look_at_wants(&self, table: &mut Table, now: BootTime) {
-        let due: Vec<_> = table
-            .leases
-            .values()
-            .filter_map(|held| held.wanted().filter(|w| w.look_at <= now).map(|w| (Arc::clone(held), w)))
-            .collect();
-        for (held, wanted) in due {
-            self.judge(table, &held, wanted, now);
-        }
-    }
-
-    fn judge(&self, table: &mut Table, held: &Arc<Held>, wanted: Wanted, now: BootTime) {
-        let verdict = if wanted.until <= now {
-            Verdict::Ignore
-        } else {
-            decide(&wanted.want, &held.card, held.silent_since(), &self.times, now)
-        };
-        match verdict {
-            Verdict::Yield => self.yield_in(table, held),
-            // Silent for long enough only after the newcomer has gone: it would be given up for nobody.
-            Verdict::LookAt(at) if at < wanted.until => {
-                held.set_wanted(Some(Wanted { look_at: at, ..wanted }));
-            }
-            Verdict::LookAt(_) | Verdict::Ignore => held.set_wanted(None),
-        }
-    }
-
-    // === claims ===
-
-    fn on_acquired(
-        self: &Arc<Self>,
-        table: &mut Table,
-        claim: &Claim,
-        answer: Result<Confirmed<Acquired>, RegistryError>,
-        sent: BootTime,
-        answers: &mut Answers,
-    ) {
-        let now = self.clock.boot();
-        let Some(pending) = table.claims.get_mut(&claim.session_id) else { return };
-        let refusal = match answer {
-            Ok(Confirmed { answer, confirmed }) => {
-                pending.on_answered();
-                match answer {
-                    Acquired::Granted(grant) if confirmed && pending.waiter.is_some() => {
-                        self.on_granted(table, grant, sent, answers);
-                        return;
-                    }
-                    Acquired::Granted(grant) => {
-                        let release = unconfirmed(grant);
-                        self.give_back(table, release);
-                        Refusal::Unconfirmed
-                    }
-                    Acquired::Busy { holder, wanted: true } => {
-                        let refusal = Refusal::Busy { holder: holder.clone() };
-                        if pending.wait_for_holder(now, holder, &self.times) && pending.waiter.is_some() {
-                            return;
-                        }
-                        refusal
-                    }
-                    Acquired::Busy { holder, wanted: false } => Refusal::Busy { holder },
-                    Acquired::Denied(denial) => Refusal::Denied(denial),
-                    Acquired::Backlog => Refusal::Backlog,
-                    Acquired::Recovering => {
-                        if pending.wait_for_registry(now, Refusal::Recovering) && pending.waiter.is_some() {
-                            return;
-                        }
-                        Refusal::Recovering
-                    }
-                }
-            }
-            Err(_) => {
-                if pending.wait_for_registry(now, Refusal::Unreachable) {
-                    return;
-                }
-                Refusal::Unreachable
-            }
-        };
-        self.refuse(table, claim.session_id, refusal, now, answers);
-    }
-
-    fn on_granted(self: &Arc<Self>, table: &mut Table, grant: Grant, sent: BootTime, answers: &mut Answers) {
-        let session = grant.card.session_id;
-        let Some(waiter) = table.claims.remove(&session).and_then(|pending| pending.waiter) else { return };
-        let believe_until = self.belief(sent);
-        let pass =
-            Pass::new(grant.card.room_id.clone(), grant.card.epoch, believe_until, Arc::clone(&self.wake));
-        let held = Arc::new(Held::new(grant.card, grant.max_duration, pass, sent));
-        table.add_lease(Arc::clone(&held));
-        self.reports.granted(&held.card);
-        answers.push((waiter, Ok(Lease::new(Arc::clone(self), held))));
-    }
-
-    fn refuse_overdue(&self, table: &mut Table, now: BootTime, answers: &mut Answers) {
-        let overdue: Vec<_> = table
-            .claims
-            .iter()
-            .filter_map(|(session, pending)| pending.overdue(now).map(|refusal| (*session, refusal)))
-            .collect();
-        for (session, refusal) in overdue {
-            self.refuse(table, session, refusal, now, answers);
-        }
-        table
-            .claims
-            .retain(|_, pending| pending.waiter.is_some() || pending.is_fate_unknown(now, &self.times));
-    }
-
-    /// Refuses the publisher. The claim stays, as abandoned, while it may have been granted.
-    fn refuse(
-        &self,
-        table: &mut Table,
-        session: SessionId,
-        refusal: Refusal,
-        now: BootTime,
-        answers: &mut Answers,
-    ) {
-        let Some(pending) = table.claims.get_mut(&session) else { return };
-        if let Some(waiter) = pending.waiter.take() {
-            self.reports.refused(&pending.claim, &refusal);
-            answers.push((waiter, Err(refusal)));
-        }
-        if !pending.is_fate_unknown(now, &self.times) {
-            table.claims.remove(&session);
-        }
-    }
-
     /// Answers go out when the table is free again: one may come back at once, as a lease that nobody took.
     fn deliver(&self, answers: Answers) {
         for (waiter, answer) in answers {
@@ -310,10 +184,6 @@ impl Round {
     fn wait_until(&mut self, at: BootTime) {
         self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
-}
-
-fn unconfirmed(grant: Grant) -> Release {
-    Release { card: grant.card, facts: Facts::default(), reason: EndReason::Unconfirmed }
 }
 
 /// The answers in the reply, and `Unreachable` for what it does not answer.

@@ -5,14 +5,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::doubt::{Cause, Doubt, Failure};
 use super::meter::Meter;
-use super::{LeaseSignal, Pass};
+use super::{Belief, LeaseSignal, Pass};
 use crate::events::{Facts, SessionCard};
+use crate::keeper::OnRegistryLoss;
 use crate::registry::{Renewal, Want};
 use crate::time::{BootTime, UnixMs};
 
-/// A renewal outside the node's rhythm, for new facts or because the last one was not answered: at most one in this time
-/// per lease.
+/// A renewal outside the node's rhythm for new facts: at most one in this time per lease.
 const EXTRA_EVERY: Duration = Duration::from_secs(1);
 /// After a session went live: two looks at its bitrate, so that it is right within a second.
 const FIRST_LOOKS: [Duration; 2] = [Duration::from_millis(450), Duration::from_millis(900)];
@@ -35,6 +36,9 @@ struct Control {
     dirty: bool,
     meter: Meter,
     renewed_at: BootTime,
+    /// The last renewal had no answer: when to make the next.
+    retry_at: Option<BootTime>,
+    doubt: Doubt,
     /// Renewals due outside the node's rhythm.
     looks: [Option<BootTime>; 2],
     /// The registry knows that the session is live.
@@ -52,6 +56,18 @@ pub(crate) struct Wanted {
     pub(crate) look_at: BootTime,
 }
 
+/// When something is to be done about a lease.
+pub(crate) struct Agenda {
+    /// Renew it.
+    pub(crate) renew_at: Option<BootTime>,
+    /// Look whether its holder has been silent for as long as a newcomer waits.
+    pub(crate) look_at: Option<BootTime>,
+    /// End it for want of an answer.
+    pub(crate) ends_at: Option<BootTime>,
+    /// Why its media passes unconfirmed now, if it does.
+    pub(crate) rides: Option<Cause>,
+}
+
 impl Held {
     pub(crate) fn new(
         card: SessionCard,
@@ -64,6 +80,8 @@ impl Held {
             dirty: false,
             meter: Meter::default(),
             renewed_at: granted_at,
+            retry_at: None,
+            doubt: Doubt::default(),
             looks: [None; 2],
             told_live: false,
             wanted: None,
@@ -82,20 +100,28 @@ impl Held {
         facts.last_media_at = None;
         facts.bytes_in = 0;
         facts.bitrate_kbps = 0;
+        facts.unreplicated = false;
         let changed = facts != control.facts;
         control.facts = facts;
         control.dirty |= changed;
         changed
     }
 
-    /// When the next renewal outside the node's rhythm is due, if any is.
-    pub(crate) fn extra_due(&self, now: BootTime) -> Option<BootTime> {
-        if self.pass.is_urgent() {
-            return Some(now);
-        }
+    /// What is to be done about the lease by itself, outside the node's rhythm.
+    pub(crate) fn agenda(&self, now: BootTime, policy: OnRegistryLoss) -> Agenda {
         let control = self.control.lock();
-        let dirty = control.dirty.then(|| control.renewed_at.plus(EXTRA_EVERY));
-        control.looks.into_iter().chain([dirty]).flatten().min()
+        let news_at = control.dirty.then(|| control.renewed_at.plus(EXTRA_EVERY));
+        let renew_at = if self.pass.is_urgent() {
+            Some(now)
+        } else {
+            control.looks.into_iter().chain([news_at, control.retry_at]).flatten().min()
+        };
+        Agenda {
+            renew_at,
+            look_at: control.wanted.as_ref().map(|wanted| wanted.look_at),
+            ends_at: control.doubt.ends_at(self.pass.deadline(), policy),
+            rides: (self.pass.check(now) == Belief::Riding).then(|| control.doubt.cause()),
+        }
     }
 
     /// The renewal to send now. What it answers for is not due any more.
@@ -105,6 +131,7 @@ impl Held {
         let mut control = self.control.lock();
         control.renewed_at = now;
         control.dirty = false;
+        control.retry_at = None;
         for look in &mut control.looks {
             *look = look.filter(|at| *at > now);
         }
@@ -124,14 +151,29 @@ impl Held {
             last_media_at: counted.last_media.map(|at| unix.minus(now.since(at))),
             bytes_in: counted.bytes,
             bitrate_kbps: control.meter.read(now, counted.bytes),
+            unreplicated: control.doubt.is_unreplicated(),
             ..control.facts.clone()
         }
     }
 
-    /// The renewal had no answer: its facts are still unsent.
-    pub(crate) fn on_renewal_failed(&self) {
-        self.control.lock().dirty = true;
+    // === what the registry's silence means ===
+
+    /// The registry answered for this lease, with or without its replicas. A change in that is a fact worth telling.
+    pub(crate) fn on_answered(&self, confirmed: bool) {
+        let mut control = self.control.lock();
+        control.dirty |= control.doubt.on_answer(confirmed);
     }
+
+    /// The renewal had no answer: it is made again at `retry_at`, and media may ride on that.
+    pub(crate) fn on_unanswered(&self, failure: Failure, retry_at: BootTime, policy: OnRegistryLoss) {
+        let mut control = self.control.lock();
+        control.retry_at = Some(retry_at);
+        if let Some(until) = control.doubt.on_failure(failure, policy) {
+            self.pass.ride(until);
+        }
+    }
+
+    // === going live, and giving way ===
 
     /// True once: the first time that a renewal saying `live` was answered.
     pub(crate) fn on_live_told(&self) -> bool {
@@ -154,7 +196,8 @@ impl Held {
     /// Says something to the session, unless the last word has been said. True if it was news.
     pub(crate) fn say(&self, word: LeaseSignal) -> bool {
         self.signal.send_if_modified(|said| {
-            let is_final = matches!(said, LeaseSignal::Superseded | LeaseSignal::Lost { .. });
+            let is_final =
+                matches!(said, LeaseSignal::Superseded | LeaseSignal::Lost { .. } | LeaseSignal::Abandoned);
             let news = !is_final && *said != word;
             if news {
                 *said = word;

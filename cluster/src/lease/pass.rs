@@ -14,6 +14,9 @@ use crate::time::{BootTime, UnixMs};
 pub enum Belief {
     /// The room is ours: media may pass.
     Mine,
+    /// Nobody has confirmed that lately, but the registry was found to be away, or to have lost its replicas, by a call made
+    /// a moment ago: media may pass. Whoever passes it on tells sessions apart by their epoch.
+    Riding,
     /// Nobody has confirmed that for too long. Media is withheld until there is a verdict.
     Withhold,
     /// The room is not ours any more. For good.
@@ -29,6 +32,8 @@ struct Inner {
     epoch: Epoch,
     /// Boot time in ns; only ever raised.
     believe_until: AtomicU64,
+    /// Boot time in ns until which media passes without a confirmed answer; only ever raised.
+    ride_until: AtomicU64,
     fenced: AtomicBool,
     /// Boot time of the last media message in ns; 0 while there is none.
     last_media: AtomicU64,
@@ -49,11 +54,13 @@ pub(super) struct Media {
 }
 
 impl Pass {
-    pub(crate) fn new(room: RoomId, epoch: Epoch, believe_until: BootTime, wake: Arc<Notify>) -> Self {
+    /// A pass that lets nothing through yet.
+    pub(crate) fn new(room: RoomId, epoch: Epoch, wake: Arc<Notify>) -> Self {
         Self(Arc::new(Inner {
             room,
             epoch,
-            believe_until: AtomicU64::new(believe_until.0),
+            believe_until: AtomicU64::new(0),
+            ride_until: AtomicU64::new(0),
             fenced: AtomicBool::new(false),
             last_media: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -79,9 +86,11 @@ impl Pass {
             Belief::Over
         } else if now.0 < self.0.believe_until.load(Ordering::Acquire) {
             Belief::Mine
+        } else if now.0 < self.0.ride_until.load(Ordering::Acquire) {
+            Belief::Riding
         } else {
-            // Past the deadline. What the registry's absence means (ride out, or cut) is for the verdict to say, not for
-            // the media path: the keeper raises the deadline or fences.
+            // Past both deadlines, as after a freeze. What the registry's silence means is for the keeper to say: it raises
+            // one of them, or fences.
             Belief::Withhold
         }
     }
@@ -102,13 +111,23 @@ impl Pass {
     }
 
     /// Ends the right to pass media, from now on and for good.
-    pub fn fence(&self) {
+    pub(crate) fn fence(&self) {
         self.0.fenced.store(true, Ordering::Release);
     }
 
     /// The holder may believe until `until`, on the strength of a confirmed answer. Never shortens a belief.
     pub(crate) fn believe(&self, until: BootTime) {
         self.0.believe_until.fetch_max(until.0, Ordering::AcqRel);
+    }
+
+    /// Media may pass until `until`, though nobody confirmed that the room is ours.
+    pub(crate) fn ride(&self, until: BootTime) {
+        self.0.ride_until.fetch_max(until.0, Ordering::AcqRel);
+    }
+
+    /// When media is withheld, if nothing more is heard.
+    pub(crate) fn deadline(&self) -> BootTime {
+        BootTime(self.0.believe_until.load(Ordering::Acquire).max(self.0.ride_until.load(Ordering::Acquire)))
     }
 
     pub(crate) fn set_urgent(&self) {

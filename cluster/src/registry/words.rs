@@ -272,7 +272,8 @@ pub struct LeaseView {
     pub facts: Facts,
     /// The registry's deadline, grace not included.
     pub until: UnixMs,
-    /// Replicas confirmed the grant and the last renewal (always so for a registry without replicas).
+    /// Replicas confirm what its holder hears, by the holder's own account of its last renewal: a registry cannot know what
+    /// became of its answers. Says nothing about a lease that is past `until`: its holder may be cut off.
     pub confirmed: bool,
     /// What it was told and has not yet obeyed.
     pub order: Option<Order>,
@@ -293,9 +294,14 @@ impl Batch {
     /// Renewals per script call: 256 block a Redis for about 1.6 ms.
     pub const RENEWALS_MAX: usize = 256;
 
+    /// How many things are to be done.
+    pub fn len(&self) -> usize {
+        self.claims.len() + self.renewals.len() + self.releases.len()
+    }
+
     /// Nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.claims.is_empty() && self.renewals.is_empty() && self.releases.is_empty()
+        self.len() == 0
     }
 }
 

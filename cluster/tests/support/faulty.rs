@@ -1,4 +1,4 @@
-//! A registry that fails on command: requests or replies lost, answers unconfirmed, slow, or a panic in the middle.
+//! A registry that fails on command: requests or replies lost, answers unconfirmed, slow, shards away, or a panic in the middle.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,6 +20,10 @@ pub(crate) enum Fault {
     None,
     /// Nothing arrives.
     LoseRequests,
+    /// Nothing arrives, and that is known at once: there is no connection.
+    Disconnected,
+    /// It has no memory for anything new.
+    Full,
     /// Everything arrives and takes effect; no answer comes back.
     LoseReplies,
     /// Answers say that too few replicas have them.
@@ -36,6 +40,8 @@ pub(crate) struct Faulty {
     is_deaf: AtomicBool,
     is_blind: AtomicBool,
     lookups: AtomicUsize,
+    /// Shards that do not answer, while others do.
+    away: Mutex<Vec<Shard>>,
     /// Claims, renewals and releases of every call.
     calls: Mutex<Vec<(usize, usize, usize)>>,
 }
@@ -48,12 +54,17 @@ impl Faulty {
             is_deaf: AtomicBool::new(false),
             is_blind: AtomicBool::new(false),
             lookups: AtomicUsize::new(0),
+            away: Mutex::default(),
             calls: Mutex::default(),
         })
     }
 
     pub(crate) fn set(&self, fault: Fault) {
         *self.fault.lock() = fault;
+    }
+
+    pub(crate) fn set_away(&self, shards: &[Shard]) {
+        *self.away.lock() = shards.to_vec();
     }
 
     /// From the next call of `doorbell` on, nobody hears a ring.
@@ -76,6 +87,15 @@ impl Faulty {
     }
 }
 
+/// Answers what is not away, and puts the answers where they belong.
+fn spread<T>(
+    is_away: impl Iterator<Item = bool>,
+    answers: Vec<Result<T, RegistryError>>,
+) -> Vec<Result<T, RegistryError>> {
+    let mut answers = answers.into_iter();
+    is_away.map(|away| if away { Err(RegistryError::Unreachable) } else { answers.next().unwrap() }).collect()
+}
+
 fn doubt<T>(answers: &mut [Result<Confirmed<T>, RegistryError>]) {
     for answer in answers.iter_mut().flatten() {
         answer.confirmed = false;
@@ -94,9 +114,27 @@ impl Registry for Faulty {
         if fault == Fault::LoseRequests {
             std::future::pending::<()>().await;
         }
-        let mut reply = self.inner.commit(batch).await;
+        if fault == Fault::Disconnected {
+            return BatchReply::default();
+        }
+        let away = self.away.lock().clone();
+        let is_away = |room: &RoomId| away.contains(&room.shard());
+        let mut asked = batch.clone();
+        asked.claims.retain(|claim| fault != Fault::Full && !is_away(&claim.room_id));
+        asked.renewals.retain(|renewal| !is_away(&renewal.card.room_id));
+        asked.releases.retain(|release| !is_away(&release.card.room_id));
+        let mut reply = self.inner.commit(&asked).await;
+        reply.claims = if fault == Fault::Full {
+            batch.claims.iter().map(|_| Err(RegistryError::Full)).collect()
+        } else {
+            spread(batch.claims.iter().map(|claim| is_away(&claim.room_id)), reply.claims)
+        };
+        reply.renewals =
+            spread(batch.renewals.iter().map(|renewal| is_away(&renewal.card.room_id)), reply.renewals);
+        reply.releases =
+            spread(batch.releases.iter().map(|release| is_away(&release.card.room_id)), reply.releases);
         match fault {
-            Fault::None | Fault::LoseRequests => {}
+            Fault::None | Fault::LoseRequests | Fault::Disconnected | Fault::Full => {}
             Fault::LoseReplies => std::future::pending().await,
             Fault::Slow(pause) => tokio::time::sleep(pause).await,
             Fault::Panic => {

@@ -8,12 +8,13 @@ pub(crate) mod faulty;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use onair_cluster::clock::Clock;
 use onair_cluster::events::EventKind;
 use onair_cluster::ids::{LiveKeyId, NodeId, ProducerId, RoomId, SessionId};
-use onair_cluster::keeper::{Keeper, Refusal};
+use onair_cluster::keeper::{Keeper, Policy, Refusal};
 use onair_cluster::lease::{Belief, Lease, LeaseSignal, Pass};
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{Claim, KeyRecord, LeaseTimes, LeaseView, Registry, Takeover};
@@ -24,14 +25,33 @@ use tokio::time::Instant;
 use faulty::Faulty;
 
 /// Both clocks, driven by tokio's paused one.
-pub(crate) struct TokioClock(Instant);
+pub(crate) struct TokioClock {
+    since: Instant,
+    /// Milliseconds that the machine was suspended, which tokio's clock does not count.
+    suspended: AtomicU64,
+}
+
+impl TokioClock {
+    fn new() -> Self {
+        Self { since: Instant::now(), suspended: AtomicU64::new(0) }
+    }
+
+    /// The machine sleeps: no timer runs meanwhile.
+    pub(crate) fn suspend(&self, ms: u64) {
+        self.suspended.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.since.elapsed() + Duration::from_millis(self.suspended.load(Ordering::Relaxed))
+    }
+}
 
 impl Clock for TokioClock {
     fn unix(&self) -> UnixMs {
-        UnixMs(1_800_000_000_000).plus(self.0.elapsed())
+        UnixMs(1_800_000_000_000).plus(self.elapsed())
     }
     fn boot(&self) -> BootTime {
-        BootTime(5_000_000_000).plus(self.0.elapsed())
+        BootTime(5_000_000_000).plus(self.elapsed())
     }
 }
 
@@ -41,6 +61,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<TokioClock>,
     pub(crate) room: RoomId,
     pub(crate) key: LiveKeyId,
+    /// Of the nodes made from now on.
+    pub(crate) policy: Policy,
     started: Instant,
 }
 
@@ -50,12 +72,16 @@ impl World {
     }
 
     pub(crate) async fn with_takeover(takeover: Takeover) -> Self {
-        let clock = Arc::new(TokioClock(Instant::now()));
+        let clock = Arc::new(TokioClock::new());
         let local = LocalRegistry::with_clock(LeaseTimes::default(), Arc::clone(&clock) as Arc<dyn Clock>);
         let registry = Faulty::new(Arc::new(local));
         let room = RoomId::parse("demo").unwrap();
         let key = put_key(&*registry, &room, takeover).await;
-        Self { registry, clock, room, key, started: Instant::now() }
+        Self { registry, clock, room, key, policy: Policy::default(), started: Instant::now() }
+    }
+
+    pub(crate) async fn with_policy(policy: Policy) -> Self {
+        Self { policy, ..Self::new().await }
     }
 
     pub(crate) fn node(&self, name: &str) -> Node {
@@ -63,7 +89,7 @@ impl World {
         let mut metrics = prometheus_client::registry::Registry::default();
         let registry = Arc::clone(&self.registry) as Arc<dyn Registry>;
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let keeper = Keeper::with_clock(registry, id.clone(), &mut metrics, clock);
+        let keeper = Keeper::with_clock(registry, id.clone(), self.policy, &mut metrics, clock);
         let run = tokio::spawn(run_again_after_panics(keeper.clone()));
         Node { keeper, id, metrics, run }
     }
@@ -84,6 +110,13 @@ impl World {
     /// The same from elsewhere: not the holder's ghost.
     pub(crate) fn claim_from_afar(&self, node: &Node, session: u128) -> Claim {
         Claim { client_addr: IpAddr::from([127, 0, 0, 2]), ..self.claim(node, session) }
+    }
+
+    /// A claim of another room, with a key of its own.
+    pub(crate) async fn claim_elsewhere(&self, node: &Node, session: u128, room: &str) -> Claim {
+        let room_id = RoomId::parse(room).unwrap();
+        let live_key_id = put_key(&*self.registry, &room_id, Takeover::Idle).await;
+        Claim { room_id, live_key_id, ..self.claim(node, session) }
     }
 
     pub(crate) async fn publish(&self, node: &Node, session: u128) -> Result<Lease, Refusal> {

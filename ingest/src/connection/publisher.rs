@@ -89,7 +89,7 @@ impl Publisher {
             }
         };
         match self.pass.check(boot) {
-            Belief::Mine => {}
+            Belief::Mine | Belief::Riding => {}
             Belief::Withhold => {
                 // Until there is a verdict nobody may see this; afterwards they can only go on from a keyframe.
                 self.dropped.withheld += 1;

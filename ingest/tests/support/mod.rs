@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onair_cluster::events::EventKind;
-use onair_cluster::keeper::Keeper;
+use onair_cluster::keeper::{Keeper, Policy};
 use onair_cluster::live_key::LiveKeySigner;
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{KeyRecord, LeaseTimes, Registry, Takeover};
@@ -34,7 +34,7 @@ impl TestNode {
         let registry = LocalRegistry::start(LeaseTimes::default());
         let signer = LiveKeySigner::generate("onair").unwrap();
         let name = NodeId::parse("test-node").unwrap();
-        let keeper = Keeper::new(registry.clone(), name.clone(), &mut metrics);
+        let keeper = Keeper::new(registry.clone(), name.clone(), Policy::default(), &mut metrics);
         let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let parts = NodeParts {
             node: name,

@@ -307,6 +307,7 @@ impl Session {
             }),
             audio: Some(AudioFacts { codec: "aac".to_owned(), sample_rate: Some(48_000), channels: Some(2) }),
             players: 3,
+            unreplicated: false,
         };
         self.renew(registry).await;
         self

@@ -64,6 +64,7 @@ pub(crate) fn facts(live_at: Option<UnixMs>) -> Facts {
         }),
         audio: Some(AudioFacts { codec: "aac".to_owned(), sample_rate: Some(48_000), channels: Some(2) }),
         players: 3,
+        unreplicated: false,
     }
 }
 

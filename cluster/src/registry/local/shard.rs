@@ -281,7 +281,7 @@ impl LeaseState {
             card: self.card.clone(),
             facts: self.facts.clone(),
             until: self.until,
-            confirmed: true,
+            confirmed: !self.facts.unreplicated,
             order: self.order.clone(),
         }
     }

@@ -234,12 +234,12 @@ fn want(parts: &[Value]) -> Result<Want> {
 
 fn lease_view(parts: &[Value]) -> Result<LeaseView> {
     let told = list_at(parts, 1)?;
+    let facts = facts(text_at(told, 0)?, text_at(told, 1)?, text_at(told, 2)?)?;
     Ok(LeaseView {
         card: card(list_at(parts, 0)?)?,
-        facts: facts(text_at(told, 0)?, text_at(told, 1)?, text_at(told, 2)?)?,
         until: UnixMs(number_at(parts, 2)?),
-        // What this answer cannot know; the connection does.
-        confirmed: true,
+        confirmed: !facts.unreplicated,
+        facts,
         order: order(text_at(parts, 3)?)?,
     })
 }
