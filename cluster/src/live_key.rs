@@ -7,6 +7,8 @@
 
 mod claims;
 mod error;
+mod issuer;
+mod key_set;
 mod signer;
 mod verifier;
 
@@ -19,6 +21,8 @@ use zeroize::Zeroizing;
 
 pub use claims::LEEWAY;
 pub use error::LiveKeyError;
+pub use issuer::{Issuer, IssuerTerms};
+pub use key_set::{KeySet, KeySetError};
 pub use signer::{LiveKeySigner, SignerError};
 pub use verifier::{LiveKeyVerifier, PublicKey, VerifiedKey};
 

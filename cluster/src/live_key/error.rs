@@ -31,7 +31,7 @@ pub enum LiveKeyError {
     /// Signed by us for another cluster.
     #[error("the live key was issued by another cluster")]
     WrongIssuer,
-    /// Signed by us for another purpose.
+    /// Signed for another purpose.
     #[error("the live key is not for publishing")]
     WrongAudience,
     /// Lacks a claim.
@@ -52,6 +52,9 @@ pub enum LiveKeyError {
         /// When it will.
         from: UnixMs,
     },
+    /// Another issuer gave it a longer life than it may have here.
+    #[error("the live key is valid for longer than its issuer may grant")]
+    TooLongLived,
     /// It opens another room than the one addressed.
     #[error("the live key belongs to another room")]
     WrongRoom,
@@ -72,6 +75,7 @@ impl LiveKeyError {
             Self::BadClaim(_) => "bad_claim",
             Self::Expired { .. } => "expired",
             Self::NotYetValid { .. } => "not_yet_valid",
+            Self::TooLongLived => "too_long_lived",
             Self::WrongRoom => "wrong_room",
         }
     }

@@ -10,11 +10,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Value, json};
 
-use super::{LiveKey, LiveKeyError, claims};
+use super::{Issuer, LiveKey, LiveKeyError, claims};
 use crate::ids::{LiveKeyId, ProducerId, RoomId};
 use crate::registry::KeyRecord;
 use crate::time::UnixMs;
-use crate::token::{Compact, install_crypto};
+use crate::token::{Compact, Header, install_crypto};
 
 /// The algorithm of all our keys, as a token's header names it (RFC 8037).
 const ALGORITHM_NAME: &str = "EdDSA";
@@ -62,6 +62,8 @@ pub struct LiveKeyVerifier(Arc<Inner>);
 struct Inner {
     issuer: String,
     keys: BTreeMap<String, (PublicKey, DecodingKey)>,
+    /// Others who mint live keys, by what their tokens say in `iss`.
+    others: BTreeMap<String, Issuer>,
 }
 
 impl LiveKeyVerifier {
@@ -69,7 +71,14 @@ impl LiveKeyVerifier {
     pub fn new(issuer: &str, keys: impl IntoIterator<Item = PublicKey>) -> Self {
         install_crypto();
         let keys = keys.into_iter().map(|key| (key.kid(), (key, DecodingKey::from_ed_der(&key.0)))).collect();
-        Self(Arc::new(Inner { issuer: issuer.to_owned(), keys }))
+        Self(Arc::new(Inner { issuer: issuer.to_owned(), keys, others: BTreeMap::new() }))
+    }
+
+    /// The same, and keys of `others` too.
+    #[must_use]
+    pub fn with_issuers(self, others: impl IntoIterator<Item = Issuer>) -> Self {
+        let others = others.into_iter().map(|other| (other.terms().iss.clone(), other)).collect();
+        Self(Arc::new(Inner { issuer: self.0.issuer.clone(), keys: self.0.keys.clone(), others }))
     }
 
     /// Verifies `token`, shown by someone who wants to publish into `room` (the RTMP app as sent).
@@ -85,8 +94,9 @@ impl LiveKeyVerifier {
         }
         let token = Compact::split(token).ok_or(LiveKeyError::Malformed)?;
         let header = token.header().ok_or(LiveKeyError::Malformed)?;
-        let kid = header.kid.ok_or(LiveKeyError::UnknownSigner)?;
-        let (_, key) = self.0.keys.get(&kid).ok_or(LiveKeyError::UnknownSigner)?;
+        let Some((_, key)) = header.kid.as_ref().and_then(|kid| self.0.keys.get(kid)) else {
+            return self.verify_other(&token, &header, room, now);
+        };
         if header.alg != ALGORITHM_NAME {
             return Err(LiveKeyError::BadSignature);
         }
@@ -95,6 +105,30 @@ impl LiveKeyVerifier {
         }
         let claims = token.claims().ok_or(LiveKeyError::Malformed)?.0;
         claims::check(&claims, &self.0.issuer, room, now)
+    }
+
+    /// A token that none of our keys signed. It says who did; that one's keys tell whether it is true.
+    fn verify_other(
+        &self,
+        token: &Compact<'_>,
+        header: &Header,
+        room: &str,
+        now: UnixMs,
+    ) -> Result<VerifiedKey, LiveKeyError> {
+        if self.0.others.is_empty() {
+            return Err(LiveKeyError::UnknownSigner);
+        }
+        let claims = token.claims().ok_or(LiveKeyError::Malformed)?.0;
+        let issuer = claims.get("iss").and_then(Value::as_str).and_then(|iss| self.0.others.get(iss));
+        let issuer = issuer.ok_or(LiveKeyError::UnknownSigner)?;
+        let key = issuer.key(header.kid.as_deref()).ok_or(LiveKeyError::UnknownSigner)?;
+        if header.alg != key.name {
+            return Err(LiveKeyError::BadSignature);
+        }
+        if !token.is_signed_by(&key.decoding, key.algorithm).ok_or(LiveKeyError::Malformed)? {
+            return Err(LiveKeyError::BadSignature);
+        }
+        issuer.check(&claims, room, now)
     }
 
     /// The public keys as a JWK set (RFC 7517, RFC 8037), for whoever wants to verify live keys elsewhere.
@@ -119,6 +153,7 @@ impl fmt::Debug for LiveKeyVerifier {
         f.debug_struct("LiveKeyVerifier")
             .field("issuer", &self.0.issuer)
             .field("kids", &self.0.keys.keys().collect::<Vec<_>>())
+            .field("others", &self.0.others.keys().collect::<Vec<_>>())
             .finish()
     }
 }
