@@ -4,13 +4,14 @@
 
 mod acquire;
 mod bells;
+pub mod memory;
 mod release;
 mod renew;
 pub mod shard;
 mod tombstone;
 
 #[cfg(test)]
-mod properties;
+pub(super) mod properties;
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -166,8 +167,7 @@ impl Registry for LocalRegistry {
     }
 
     async fn tick(&self, shard: Shard, limit: usize) -> Result<Tick, RegistryError> {
-        let reaped = self.with(shard, |now, state| state.reap(now, limit));
-        Ok(Tick { reaped, is_loaded: true, floor: None })
+        Ok(self.with(shard, |now, state| state.tick(now, limit)))
     }
 
     async fn recovered(&self, _shard: Shard, _is_new: bool) -> Result<(), RegistryError> {

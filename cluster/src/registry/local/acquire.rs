@@ -8,7 +8,7 @@ use crate::time::UnixMs;
 
 impl ShardState {
     /// Answers a claim. In this order: the asker's own lease (same answer, no new event), its own tombstone, the room's
-    /// hold, the key, the backlog of events, and then whoever holds the room.
+    /// hold, the key, the backlog of events, a registry that lost its memory, and then whoever holds the room.
     pub fn acquire(&mut self, now: UnixMs, claim: &Claim) -> Acquired {
         let room = &claim.room_id;
         if self.leases.get(room).is_some_and(|lease| lease.card.session_id == claim.session_id) {
@@ -19,16 +19,23 @@ impl ShardState {
         if self.tombs.get(room).is_some_and(|tomb| tomb.stands(now) && tomb.knows(claim.session_id)) {
             return Acquired::Denied(Denial::Ended);
         }
-        if let Some(issued) = claim.issued.as_ref().filter(|_| self.key(now, &claim.live_key_id).is_none()) {
-            self.put_key(now, issued);
+        let is_known = self.key(now, &claim.live_key_id).is_some();
+        // While records are missing, this one may be among them, and may say that the key is revoked.
+        let may_be_known = is_known || !self.is_loaded();
+        if let Some(issued) = claim.issued.as_ref().filter(|_| !may_be_known) {
+            self.keys.insert(claim.live_key_id.clone(), issued.clone());
         }
         let key = match self.admit(now, claim) {
             Ok(key) => key,
+            Err(Denial::UnknownKey) if may_be_known => return Acquired::Recovering,
             Err(denial) => return Acquired::Denied(denial),
         };
         // Before the holder is bothered: it must not yield to someone who would then be refused.
         if self.unread.len() >= self.unread_max {
             return Acquired::Backlog;
+        }
+        if self.is_closed(now) && !self.leases.contains_key(room) {
+            return Acquired::Recovering;
         }
         if self.is_dead(now, room) {
             self.end_lost(now, room);

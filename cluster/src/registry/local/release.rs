@@ -18,11 +18,15 @@ impl ShardState {
                 self.end_held(now, room, release.reason, &release.facts);
                 Released::Ended
             }
-            Some(_) => Released::AlreadyOver,
-            None if self.tombs.get(room).is_some_and(|t| t.stands(now) && t.covers(card)) => {
-                Released::AlreadyOver
-            }
-            None => {
+            Some(other) if other.card.epoch >= card.epoch => Released::AlreadyOver,
+            older => {
+                if older.is_some() {
+                    // That the newer one was granted proves that this one had ended, in a past that the shard has lost.
+                    self.end_lost(now, room);
+                }
+                if self.tombs.get(room).is_some_and(|t| t.stands(now) && t.covers(card)) {
+                    return Released::AlreadyOver;
+                }
                 self.raise_epochs(card.epoch);
                 self.bury(now, card, release.reason, &release.facts);
                 Released::Ended

@@ -1,5 +1,5 @@
 //! Renew: a holder says that it is still there. Extends, flips to `live` once, brings back what was lost, and answers with
-//! what is wanted of the session. Never touches another session's lease.
+//! what is wanted of the session. Never touches the lease of a newer session.
 
 use super::shard::{LeaseState, ShardState};
 use crate::events::{EventKind, Facts};
@@ -13,8 +13,14 @@ impl ShardState {
         let room = &card.room_id;
         match self.leases.get(room) {
             Some(lease) if lease.card.session_id == card.session_id => {}
-            Some(other) => return Renewed::Lost { by: Some(other.card.epoch) },
-            None => {
+            Some(other) if other.card.epoch >= card.epoch => {
+                return Renewed::Lost { by: Some(other.card.epoch) };
+            }
+            older => {
+                if older.is_some() {
+                    // That the newer one was granted proves that this one had ended, in a past that the shard has lost.
+                    self.end_lost(now, room);
+                }
                 if let Some(tomb) = self.tombs.get(room).filter(|t| t.stands(now) && t.covers(card)) {
                     let by = (tomb.session != card.session_id).then_some(tomb.epoch);
                     return Renewed::Lost { by };

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::time::Duration;
 
+use super::memory::Memory;
 use super::tombstone::Tombstone;
 use crate::events::{EndReason, Event, EventKind, Facts, SessionCard};
 use crate::ids::{Epoch, LiveKeyId, NodeId, RoomId, Shard};
@@ -36,6 +37,8 @@ pub struct ShardState {
     pub(super) unread: VecDeque<Event>,
     pub(super) rings: Rings,
     pub(super) swept_at: UnixMs,
+    /// Only in a shared registry.
+    pub(super) memory: Option<Memory>,
 }
 
 /// A lease as its shard keeps it. `live` is told by `facts.live_at`.
@@ -70,6 +73,7 @@ impl ShardState {
             unread: VecDeque::new(),
             rings: Rings::new(),
             swept_at: UnixMs(0),
+            memory: None,
         }
     }
 
@@ -102,10 +106,11 @@ impl ShardState {
     /// Once a minute it also forgets keys, holds and tombstones whose time is over.
     pub fn reap(&mut self, now: UnixMs, limit: usize) -> Vec<RoomId> {
         let grace = self.times.grace;
+        let may_die = self.is_past_floor(now);
         let dead: Vec<RoomId> = self
             .deadlines
             .iter()
-            .take_while(|(until, _)| until.plus(grace) <= now)
+            .take_while(|(until, _)| may_die && until.plus(grace) <= now)
             .take(limit)
             .map(|(_, room)| room.clone())
             .collect();
@@ -121,7 +126,8 @@ impl ShardState {
         dead
     }
 
-    /// Ends, as [`EndReason::Lost`], the leases that `node` holds; returns their rooms.
+    /// Ends, as [`EndReason::Lost`], the leases that `node` holds; returns their rooms. No floor protects them: the node has
+    /// just started, and knows of none.
     pub fn free_node(&mut self, now: UnixMs, node: &NodeId) -> Vec<RoomId> {
         let held = self.leases.values().filter(|lease| lease.card.node_id == *node);
         let rooms: Vec<RoomId> = held.map(|lease| lease.card.room_id.clone()).collect();
@@ -253,7 +259,8 @@ impl ShardState {
     // === what the rules share ===
 
     pub(super) fn is_dead(&self, now: UnixMs, room: &RoomId) -> bool {
-        self.leases.get(room).is_some_and(|lease| lease.until.plus(self.times.grace) <= now)
+        self.is_past_floor(now)
+            && self.leases.get(room).is_some_and(|lease| lease.until.plus(self.times.grace) <= now)
     }
 
     /// Puts the deadline of the room's lease to `ttl` from now.

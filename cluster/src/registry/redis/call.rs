@@ -7,6 +7,7 @@ use ::redis::Cmd;
 use super::scripts::Script;
 use crate::ids::Shard;
 use crate::registry::LeaseTimes;
+pub(crate) use crate::registry::local::memory::Position;
 use crate::time::UnixMs;
 
 /// What one script is asked to do in one shard. Everything but the caller's own circumstances, which are put in when it is sent.
@@ -18,16 +19,6 @@ pub(crate) struct Call {
     pub(crate) shard: Shard,
     /// The script's own arguments, after those of the caller.
     pub(crate) args: Vec<Vec<u8>>,
-}
-
-/// How far a shard has come, as its answers tell: its life, which begins anew when its memory is lost, and the number of its
-/// newest event. A shard that falls behind what was confirmed to a caller has forgotten something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
-pub(crate) struct Position {
-    /// Microseconds of the clock when this life began; above all before it.
-    pub(crate) life: u64,
-    /// The number of the newest event.
-    pub(crate) n: u64,
 }
 
 /// Who calls, and what it knows.

@@ -6,21 +6,21 @@ use std::collections::HashMap;
 use crate::events::{Event, EventKind};
 use crate::ids::{Epoch, RoomId, SessionId};
 
-#[derive(Default)]
-pub(super) struct Log {
+#[derive(Clone, Default)]
+pub(in crate::registry) struct Log {
     last_n: u64,
     rooms: HashMap<RoomId, Room>,
     sessions: HashMap<SessionId, Told>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Room {
     on: Option<SessionId>,
     newest: Epoch,
 }
 
 /// What has been told of a session, in this life of the registry and before.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Told {
     granted: Option<Event>,
     live: bool,
@@ -30,7 +30,7 @@ struct Told {
 
 impl Log {
     /// Takes in what is new among `unread`; returns it.
-    pub(super) fn read(&mut self, unread: &[Event]) -> Result<Vec<Event>, String> {
+    pub(in crate::registry) fn read(&mut self, unread: &[Event]) -> Result<Vec<Event>, String> {
         let new: Vec<_> = unread.iter().filter(|event| event.n > self.last_n).cloned().collect();
         for event in &new {
             if event.n != self.last_n + 1 {
@@ -42,16 +42,16 @@ impl Log {
         Ok(new)
     }
 
-    pub(super) fn last_n(&self) -> u64 {
+    pub(in crate::registry) fn last_n(&self) -> u64 {
         self.last_n
     }
 
-    pub(super) fn is_ended(&self, session: SessionId) -> bool {
+    pub(in crate::registry) fn is_ended(&self, session: SessionId) -> bool {
         self.sessions.get(&session).is_some_and(|told| told.ended)
     }
 
     /// The newest epoch ever granted to a session other than `these`.
-    pub(super) fn newest_epoch_except(&self, these: &[SessionId]) -> Epoch {
+    pub(in crate::registry) fn newest_epoch_except(&self, these: &[SessionId]) -> Epoch {
         let granted = self.sessions.values().filter_map(|told| told.granted.as_ref());
         let others = granted.filter(|event| !these.contains(&event.session.session_id));
         others.map(|event| event.session.epoch).max().unwrap_or_default()
@@ -59,10 +59,20 @@ impl Log {
 
     /// The registry starts from nothing: numbers begin again, and what is on air may be told again under the same ids.
     /// Epochs go on above `epoch`, and above those that come back.
-    pub(super) fn wiped(&mut self, epoch: Epoch) {
+    pub(in crate::registry) fn wiped(&mut self, epoch: Epoch) {
         self.last_n = 0;
         self.rooms.values_mut().for_each(|room| *room = Room { on: None, newest: epoch });
         self.sessions.values_mut().for_each(|told| told.live_now = false);
+    }
+
+    /// The registry goes on from what it knew at `copy`; these sessions come back to it, told as before.
+    pub(in crate::registry) fn rewound(&mut self, copy: &Self, coming_back: &[SessionId]) {
+        let now = std::mem::replace(self, copy.clone());
+        for (session, told) in now.sessions {
+            if coming_back.contains(&session) {
+                self.sessions.entry(session).or_insert(Told { live_now: false, ..told });
+            }
+        }
     }
 
     fn check(&mut self, event: &Event) -> Result<(), String> {

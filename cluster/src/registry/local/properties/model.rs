@@ -4,41 +4,58 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::events::{EndReason, SessionCard};
 use crate::ids::{Epoch, LiveKeyId, NodeId, RoomId, SessionId};
+use crate::registry::local::memory::Position;
 use crate::registry::{Claim, Hold, KeyRecord, LeaseTimes, Order, Takeover, Want};
 use crate::time::UnixMs;
 
-#[derive(Default)]
-pub(super) struct Model {
-    pub(super) leases: BTreeMap<RoomId, Lease>,
-    pub(super) tombs: HashMap<RoomId, Tomb>,
-    pub(super) keys: HashMap<LiveKeyId, KeyRecord>,
-    pub(super) holds: HashMap<RoomId, Hold>,
+#[derive(Clone, Default)]
+pub(in crate::registry) struct Model {
+    pub(in crate::registry) leases: BTreeMap<RoomId, Lease>,
+    pub(in crate::registry) tombs: HashMap<RoomId, Tomb>,
+    pub(in crate::registry) keys: HashMap<LiveKeyId, KeyRecord>,
+    pub(in crate::registry) holds: HashMap<RoomId, Hold>,
+    /// In a shared registry.
+    pub(in crate::registry) memory: Option<Memory>,
 }
 
-pub(super) struct Lease {
-    pub(super) card: SessionCard,
-    pub(super) until: UnixMs,
-    pub(super) is_live: bool,
-    pub(super) last_media_at: Option<UnixMs>,
-    pub(super) order: Option<Order>,
-    pub(super) want: Option<Want>,
+/// What a shared shard knows of its own past.
+#[derive(Clone, Default)]
+pub(in crate::registry) struct Memory {
+    pub(in crate::registry) life: u64,
+    pub(in crate::registry) seen: UnixMs,
+    pub(in crate::registry) run: u32,
+    pub(in crate::registry) floor: UnixMs,
+    pub(in crate::registry) is_loaded: bool,
+    pub(in crate::registry) is_blank: bool,
 }
 
-#[derive(Default)]
-pub(super) struct Tomb {
-    pub(super) sessions: HashSet<SessionId>,
-    pub(super) newest: Option<(SessionId, Epoch)>,
-    pub(super) superseded_at: Option<UnixMs>,
-    pub(super) until: UnixMs,
+#[derive(Clone)]
+pub(in crate::registry) struct Lease {
+    pub(in crate::registry) card: SessionCard,
+    pub(in crate::registry) until: UnixMs,
+    pub(in crate::registry) is_live: bool,
+    pub(in crate::registry) last_media_at: Option<UnixMs>,
+    pub(in crate::registry) order: Option<Order>,
+    pub(in crate::registry) want: Option<Want>,
+}
+
+#[derive(Clone, Default)]
+pub(in crate::registry) struct Tomb {
+    pub(in crate::registry) sessions: HashSet<SessionId>,
+    pub(in crate::registry) newest: Option<(SessionId, Epoch)>,
+    pub(in crate::registry) superseded_at: Option<UnixMs>,
+    pub(in crate::registry) until: UnixMs,
 }
 
 /// What a claim should come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expected {
+pub(in crate::registry) enum Expected {
     Again,
     Ended,
     Held,
     UnknownKey,
+    NotLoaded,
+    Closed,
     Revoked,
     WrongRoom,
     Backlog,
@@ -51,7 +68,7 @@ pub(super) enum Expected {
 }
 
 impl Model {
-    pub(super) fn expected(
+    pub(in crate::registry) fn expected(
         &self,
         now: UnixMs,
         claim: &Claim,
@@ -69,7 +86,10 @@ impl Model {
         if self.holds.get(room).is_some_and(|hold| now < hold.until) {
             return Expected::Held;
         }
-        let Some(key) = self.key(now, &claim.live_key_id) else { return Expected::UnknownKey };
+        let Some(key) = self.key(now, &claim.live_key_id) else {
+            let is_loaded = self.memory.as_ref().is_none_or(|memory| memory.is_loaded);
+            return if is_loaded { Expected::UnknownKey } else { Expected::NotLoaded };
+        };
         if key.revoked {
             return Expected::Revoked;
         }
@@ -79,8 +99,12 @@ impl Model {
         if is_backlog {
             return Expected::Backlog;
         }
-        let Some(lease) = lease else { return Expected::GrantedFree };
-        if lease.until.0 + ms(times.grace) <= now.0 {
+        let Some(lease) = lease else {
+            let is_blank = self.memory.as_ref().is_some_and(|memory| memory.is_blank);
+            let is_closed = is_blank && !self.is_past_floor(now);
+            return if is_closed { Expected::Closed } else { Expected::GrantedFree };
+        };
+        if self.is_dead(now, room, times) {
             return Expected::GrantedDead;
         }
         if key.takeover == Takeover::Never {
@@ -99,27 +123,73 @@ impl Model {
         if outweighed { Expected::BusyOutweighed } else { Expected::BusyAsked }
     }
 
-    pub(super) fn key(&self, now: UnixMs, id: &LiveKeyId) -> Option<&KeyRecord> {
+    /// The claim brings its key's record along, and that is the first the shard hears of the key.
+    pub(in crate::registry) fn makes_key(&self, now: UnixMs, claim: &Claim) -> bool {
+        let on = self.leases.get(&claim.room_id).map(|lease| lease.card.session_id);
+        let is_over =
+            self.tomb(now, &claim.room_id).is_some_and(|tomb| tomb.sessions.contains(&claim.session_id));
+        claim.issued.is_some()
+            && on != Some(claim.session_id)
+            && !is_over
+            && self.key(now, &claim.live_key_id).is_none()
+            && self.memory.as_ref().is_none_or(|memory| memory.is_loaded)
+    }
+
+    pub(in crate::registry) fn is_past_floor(&self, now: UnixMs) -> bool {
+        self.memory.as_ref().is_none_or(|memory| memory.floor <= now)
+    }
+
+    /// Nobody has renewed it for so long that it is nobody's any more.
+    pub(in crate::registry) fn is_dead(&self, now: UnixMs, room: &RoomId, times: &LeaseTimes) -> bool {
+        let lease = self.leases.get(room);
+        self.is_past_floor(now) && lease.is_some_and(|lease| lease.until.0 + ms(times.grace) <= now.0)
+    }
+
+    /// What the shard remembers of itself once this caller has called.
+    pub(in crate::registry) fn woken(
+        &self,
+        now: UnixMs,
+        times: &LeaseTimes,
+        caller: (u32, Position),
+        last_n: u64,
+    ) -> Option<Memory> {
+        let before = self.memory.clone()?;
+        let (run, known) = caller;
+        let floor = UnixMs(now.0 + ms(times.ttl) + ms(times.grace));
+        let after = Memory { seen: now, run, ..before.clone() };
+        let is_behind = (known.life, known.n) > (before.life, last_n);
+        if before.life == 0 || is_behind {
+            let life = (now.0 * 1_000).max(known.life + 1);
+            return Some(Memory { life, floor, is_loaded: false, is_blank: true, ..after });
+        }
+        let was_away = before.seen.0 + 3_000 < now.0 || before.run != run;
+        if !was_away {
+            return Some(after);
+        }
+        Some(Memory { floor, is_blank: before.is_blank && now < before.floor, ..after })
+    }
+
+    pub(in crate::registry) fn key(&self, now: UnixMs, id: &LiveKeyId) -> Option<&KeyRecord> {
         self.keys.get(id).filter(|key| now < key.expires_at)
     }
 
-    pub(super) fn tomb(&self, now: UnixMs, room: &RoomId) -> Option<&Tomb> {
+    pub(in crate::registry) fn tomb(&self, now: UnixMs, room: &RoomId) -> Option<&Tomb> {
         self.tombs.get(room).filter(|tomb| now < tomb.until)
     }
 
     /// When records are, or were, to be forgotten.
-    pub(super) fn expiries(&self) -> impl Iterator<Item = UnixMs> {
+    pub(in crate::registry) fn expiries(&self) -> impl Iterator<Item = UnixMs> {
         let keys = self.keys.values().map(|key| key.expires_at);
         let holds = self.holds.values().map(|hold| hold.until);
         keys.chain(holds).chain(self.tombs.values().map(|tomb| tomb.until))
     }
 
     /// Whether the session is over, as far as the room remembers; and the newest session that is.
-    pub(super) fn is_over(&self, now: UnixMs, card: &SessionCard) -> Option<(SessionId, Epoch)> {
+    pub(in crate::registry) fn is_over(&self, now: UnixMs, card: &SessionCard) -> Option<(SessionId, Epoch)> {
         self.tomb(now, &card.room_id)?.newest.filter(|(_, epoch)| card.epoch <= *epoch)
     }
 
-    pub(super) fn insert(&mut self, now: UnixMs, card: SessionCard, times: &LeaseTimes) {
+    pub(in crate::registry) fn insert(&mut self, now: UnixMs, card: SessionCard, times: &LeaseTimes) {
         let lease = Lease {
             until: UnixMs(now.0 + ms(times.ttl)),
             is_live: false,
@@ -132,7 +202,7 @@ impl Model {
     }
 
     /// Ends a session, with or without a lease; whoever is to be rung is returned.
-    pub(super) fn end(
+    pub(in crate::registry) fn end(
         &mut self,
         now: UnixMs,
         card: &SessionCard,

@@ -1,13 +1,14 @@
 //! Mutants: a shard that breaks one rule, by tampering with its state around the call. The rules themselves hold no switches.
 
 use super::Machine;
-use super::world::{UNREAD_MAX, World};
+use super::world::{GAP, UNREAD_MAX, World};
 use crate::events::{EndReason, Event, EventKind};
-use crate::ids::{Epoch, LiveKeyId, RoomId};
+use crate::ids::{Epoch, LiveKeyId, NodeId, RoomId};
+use crate::registry::local::memory::{Known, Position};
 use crate::registry::local::shard::{Rings, ShardState};
 use crate::registry::{
     Acquired, Claim, Hold, KeyRecord, LeaseTimes, LeaseView, Order, Release, Released, Renewal, Renewed,
-    Takeover,
+    Takeover, Tick,
 };
 use crate::time::UnixMs;
 
@@ -15,9 +16,9 @@ macro_rules! mutations {
     ($($(#[$doc:meta])* $name:ident,)+) => {
         /// A rule, broken.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Mutation { $($(#[$doc])* $name,)+ }
+        pub(in crate::registry) enum Mutation { $($(#[$doc])* $name,)+ }
         impl Mutation {
-            pub(super) const ALL: &[Self] = &[$(Self::$name,)+];
+            pub(in crate::registry) const ALL: &[Self] = &[$(Self::$name,)+];
         }
     };
 }
@@ -97,24 +98,82 @@ mutations! {
     LiveAtOverwritten,
     /// An end without a start: a session that went live on its way out is not told as live.
     LiveOnTheWayForgotten,
+    /// A restarted node's leases stay.
+    NodeNotFreed,
+    /// A key that comes with a claim overwrites its record.
+    IssuedOverRecord,
+    /// Leases die while nobody can renew.
+    FloorIgnored,
+    /// A registry that nobody reached does not know it.
+    GapUnseen,
+    /// A registry that restarted does not know it.
+    RestartUnseen,
+    /// A registry that forgot does not know it.
+    RewindUnseen,
+    /// Rooms that may have an incumbent are given away.
+    NotClosed,
+    /// A key that is not back yet is denied.
+    DeniedBeforeLoaded,
+    /// What was put back before the last loss counts.
+    RecoveredOfOldLife,
+    /// A session that the shard forgot is lost to an older one.
+    OlderLeaseStays,
 }
 
 /// A shard with at most one rule broken.
-pub(super) struct Mutant {
+pub(in crate::registry) struct Mutant {
     state: ShardState,
     broken: Option<Mutation>,
+    caller: Known,
+    copied: Option<ShardState>,
 }
 
 impl Mutant {
-    pub(super) fn sound() -> Self {
-        Self {
-            state: ShardState::new(World::<Self>::shard(), LeaseTimes::default(), UNREAD_MAX),
-            broken: None,
+    pub(in crate::registry) fn sound() -> Self {
+        let state = ShardState::new(World::<Self>::shard(), LeaseTimes::default(), UNREAD_MAX);
+        Self { state, broken: None, caller: Known::default(), copied: None }
+    }
+
+    pub(in crate::registry) fn shared() -> Self {
+        let state = ShardState::shared(World::<Self>::shard(), LeaseTimes::default(), UNREAD_MAX, GAP);
+        Self { state, ..Self::sound() }
+    }
+
+    pub(in crate::registry) fn with(mutation: &Mutation) -> Self {
+        Self { broken: Some(*mutation), ..Self::sound() }
+    }
+
+    pub(in crate::registry) fn shared_with(mutation: &Mutation) -> Self {
+        Self { broken: Some(*mutation), ..Self::shared() }
+    }
+
+    /// Somebody calls.
+    fn wake(&mut self, now: UnixMs) {
+        let mut caller = self.caller.clone();
+        match self.broken {
+            Some(Mutation::RestartUnseen) => caller.run_id.clear(),
+            Some(Mutation::RewindUnseen) => caller.position = Position::default(),
+            Some(Mutation::GapUnseen) => self.attended(now),
+            _ => {}
+        }
+        self.state.wake(now, &caller);
+        if let Some(memory) = &mut self.state.memory {
+            match self.broken {
+                Some(Mutation::FloorIgnored) => memory.floor = UnixMs(0),
+                Some(Mutation::NotClosed) => memory.is_blank = false,
+                Some(Mutation::DeniedBeforeLoaded) => memory.is_loaded = true,
+                _ => {}
+            }
         }
     }
 
-    pub(super) fn with(mutation: &Mutation) -> Self {
-        Self { broken: Some(*mutation), ..Self::sound() }
+    /// Reads as if called, without leaving a trace.
+    fn look<T>(&mut self, now: UnixMs, read: impl FnOnce(&ShardState) -> T) -> T {
+        let before = self.state.memory.clone();
+        self.wake(now);
+        let found = read(&self.state);
+        self.state.memory = before;
+        found
     }
 
     fn breaks(&self, mutation: Mutation) -> bool {
@@ -182,6 +241,7 @@ impl Mutant {
 
 impl Machine for Mutant {
     fn acquire(&mut self, now: UnixMs, claim: &Claim) -> Acquired {
+        self.wake(now);
         let (room, key) = (claim.room_id.clone(), claim.live_key_id.clone());
         match self.broken {
             Some(Mutation::ClaimAfterEnd) => self.without_tomb(&room, |s| s.acquire(now, claim)),
@@ -243,6 +303,10 @@ impl Machine for Mutant {
                 self.state.rings.clear();
                 answer
             }
+            Some(Mutation::IssuedOverRecord) if claim.issued.is_some() => {
+                self.state.keys.remove(&key);
+                self.state.acquire(now, claim)
+            }
             Some(Mutation::NumbersWithGaps) => {
                 let answer = self.state.acquire(now, claim);
                 self.state.last_n += u64::from(matches!(answer, Acquired::Granted(_)));
@@ -253,6 +317,7 @@ impl Machine for Mutant {
     }
 
     fn renew(&mut self, now: UnixMs, renewal: &Renewal) -> Renewed {
+        self.wake(now);
         let room = renewal.card.room_id.clone();
         let until = self.state.leases.get(&room).map(|lease| lease.until);
         match self.broken {
@@ -283,6 +348,12 @@ impl Machine for Mutant {
                 }
                 self.state.renew(now, renewal)
             }
+            Some(Mutation::OlderLeaseStays) => match self.state.leases.get(&room) {
+                Some(lease) if lease.card.session_id != renewal.card.session_id => {
+                    Renewed::Lost { by: Some(lease.card.epoch) }
+                }
+                _ => self.state.renew(now, renewal),
+            },
             Some(Mutation::RenewWithoutDeadline) => {
                 let answer = self.state.renew(now, renewal);
                 self.restore_deadline(&room, until);
@@ -311,6 +382,7 @@ impl Machine for Mutant {
     }
 
     fn release(&mut self, now: UnixMs, release: &Release) -> Released {
+        self.wake(now);
         let room = release.card.room_id.clone();
         let n = self.state.last_n;
         let answer = match self.broken {
@@ -348,23 +420,33 @@ impl Machine for Mutant {
         answer
     }
 
-    fn reap(&mut self, now: UnixMs, limit: usize) -> Vec<RoomId> {
+    fn tick(&mut self, now: UnixMs, limit: usize) -> Tick {
+        self.wake(now);
         let n = self.state.last_n;
-        let reaped = match self.broken {
+        let tick = match self.broken {
             Some(Mutation::ReapBeforeGrace) => {
                 let times = self.no_grace();
-                self.with_times(times, |s| s.reap(now, limit))
+                self.with_times(times, |s| s.tick(now, limit))
             }
-            Some(Mutation::ReapUnlimited) => self.state.reap(now, usize::MAX),
-            _ => self.state.reap(now, limit),
+            Some(Mutation::ReapUnlimited) => self.state.tick(now, usize::MAX),
+            _ => self.state.tick(now, limit),
         };
         if self.breaks(Mutation::LostWhenFound) {
             self.change_end(n, |_, ended_at, at| *ended_at = at);
         }
-        reaped
+        tick
+    }
+
+    fn free_node(&mut self, now: UnixMs, node: &NodeId) -> Vec<RoomId> {
+        self.wake(now);
+        if self.breaks(Mutation::NodeNotFreed) {
+            return Vec::new();
+        }
+        self.state.free_node(now, node)
     }
 
     fn order(&mut self, now: UnixMs, room: &RoomId, order: &Order) -> Option<LeaseView> {
+        self.wake(now);
         if self.breaks(Mutation::OrderReplaced)
             && let Some(lease) = self.state.leases.get_mut(room)
         {
@@ -374,17 +456,27 @@ impl Machine for Mutant {
     }
 
     fn lease(&mut self, now: UnixMs, room: &RoomId) -> Option<LeaseView> {
-        self.state.lease(now, room)
+        self.look(now, |state| state.lease(now, room))
+    }
+
+    fn leases(&mut self, now: UnixMs, after: Option<&RoomId>, limit: usize) -> Vec<LeaseView> {
+        self.look(now, |state| state.leases(now, after, limit))
     }
 
     fn put_key(&mut self, now: UnixMs, record: &KeyRecord) {
+        self.wake(now);
         if self.breaks(Mutation::PutUnrevokes) {
             self.state.keys.remove(&record.live_key_id);
         }
         self.state.put_key(now, record);
     }
 
+    fn key(&mut self, now: UnixMs, id: &LiveKeyId) -> Option<KeyRecord> {
+        self.state.key(now, id).cloned()
+    }
+
     fn revoke(&mut self, now: UnixMs, id: &LiveKeyId) -> bool {
+        self.wake(now);
         let known = self.state.revoke(now, id);
         if self.breaks(Mutation::RevokeWithoutOrder) {
             self.state.leases.values_mut().for_each(|lease| lease.order = None);
@@ -392,19 +484,26 @@ impl Machine for Mutant {
         known
     }
 
-    fn put_hold(&mut self, room: &RoomId, hold: &Hold) {
+    fn put_hold(&mut self, now: UnixMs, room: &RoomId, hold: &Hold) {
+        self.wake(now);
         self.state.put_hold(room, hold);
     }
 
     fn lift_hold(&mut self, now: UnixMs, room: &RoomId) -> bool {
+        self.wake(now);
         self.state.lift_hold(now, room)
+    }
+
+    fn hold(&mut self, now: UnixMs, room: &RoomId) -> Option<Hold> {
+        self.state.hold(now, room).cloned()
     }
 
     fn events(&mut self) -> Vec<Event> {
         self.state.events(usize::MAX)
     }
 
-    fn acknowledge(&mut self, n: u64) {
+    fn acknowledge(&mut self, now: UnixMs, n: u64) {
+        self.wake(now);
         self.state.acknowledge(n + u64::from(self.breaks(Mutation::AcknowledgeTooMuch)));
     }
 
@@ -417,6 +516,36 @@ impl Machine for Mutant {
     }
 
     fn wipe(&mut self) {
-        self.state = ShardState::new(World::<Self>::shard(), LeaseTimes::default(), UNREAD_MAX);
+        self.state = if self.state.memory.is_some() { Self::shared() } else { Self::sound() }.state;
+    }
+
+    fn meet(&mut self, caller: &Known) {
+        self.caller.clone_from(caller);
+    }
+
+    fn recovered(&mut self, now: UnixMs, is_new: bool, life: u64) -> bool {
+        self.wake(now);
+        let here = self.state.position().life;
+        self.state.recovered(is_new, if self.breaks(Mutation::RecoveredOfOldLife) { here } else { life })
+    }
+
+    fn position(&mut self) -> Position {
+        self.state.position()
+    }
+
+    fn attended(&mut self, now: UnixMs) {
+        if let Some(memory) = &mut self.state.memory {
+            memory.seen = now;
+        }
+    }
+
+    fn copy(&mut self) {
+        self.copied = Some(self.state.clone());
+    }
+
+    fn rewind(&mut self) {
+        if let Some(copied) = &self.copied {
+            self.state = copied.clone();
+        }
     }
 }

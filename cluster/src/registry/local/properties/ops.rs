@@ -7,7 +7,7 @@ use crate::events::EndReason;
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
-pub(super) enum Op {
+pub(in crate::registry) enum Op {
     /// Time passes.
     Pass { ms: u64 },
     /// The registry's clock is set back, as by a failover to a machine whose clock is behind.
@@ -20,8 +20,10 @@ pub(super) enum Op {
     Renew { session: u8, media: bool, call: Call },
     /// A session ends itself; `live` if its first frame came just before.
     Release { session: u8, reason: EndReason, live: bool, call: Call },
-    /// Somebody looks for dead leases.
-    Reap { limit: u8 },
+    /// Somebody looks for dead leases, and for what the shard is missing.
+    Tick { limit: u8 },
+    /// A node starts anew and frees what it held.
+    FreeNode { node: u8 },
     /// Somebody wants the holder of a room to end.
     Order { room: u8 },
     /// A key's record is written (again).
@@ -36,34 +38,84 @@ pub(super) enum Op {
     Acknowledge { share: u8 },
     /// The registry loses its memory; keys and holds are put back.
     Wipe,
+    /// Only in a shared registry, as all that follow: it is away for a while.
+    Away { ms: u64, how: Away },
+    /// A replica has all there is by now.
+    Copy,
+    /// The caller is another, who knows nothing yet.
+    NewCaller,
+    /// Keys and holds are put back; `late`: into a shard that has lost them again since.
+    Recover { late: bool },
+}
+
+/// What becomes of a registry that nobody reaches.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::registry) enum Away {
+    /// It stands still, and goes on.
+    Frozen,
+    /// It, or a replica that has everything, starts anew.
+    Restarted,
+    /// The replica goes on from what it last copied.
+    Rewound,
+    /// It comes back with nothing.
+    Blank,
 }
 
 /// The fate of one call.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Call {
+pub(in crate::registry) struct Call {
     /// How long the request is on its way.
-    pub(super) delay_ms: u64,
+    pub(in crate::registry) delay_ms: u64,
     /// The answer never arrives.
-    pub(super) is_reply_lost: bool,
+    pub(in crate::registry) is_reply_lost: bool,
 }
 
-/// Sequences of up to `len` operations.
-pub(super) fn ops(len: usize) -> impl Strategy<Value = Vec<Op>> {
-    vec(op(), len / 2..len)
+/// Sequences of up to about `len` operations: most at random, some in an order that seldom comes by chance.
+pub(in crate::registry) fn ops(len: usize) -> impl Strategy<Value = Vec<Op>> {
+    let some = prop_oneof![20 => op().prop_map(|op| vec![op]), 1 => (0..2_u8, 0..3_u8).prop_flat_map(story)];
+    vec(some, len / 2..len).prop_map(|some| some.concat())
+}
+
+/// What befalls a room in a few steps.
+fn story((room, node): (u8, u8)) -> impl Strategy<Value = Vec<Op>> {
+    let call = Call { delay_ms: 0, is_reply_lost: false };
+    let claim = move |key| Op::Claim { node, room, key, addr: 0, call };
+    let renew = Op::Renew { session: 0, media: true, call };
+    let end = |reason, live| Op::Release { session: 0, reason, live, call };
+    let again =
+        |ops: &[Op], times: usize| ops.iter().cycle().take(ops.len() * times).cloned().collect::<Vec<_>>();
+    let left = end(EndReason::Disconnected, false);
+    let rewound = Op::Away { ms: 10, how: Away::Rewound };
+    let newer = [claim(3), Op::Copy, left.clone(), claim(0), rewound];
+    let yields = Op::Renew { session: 1, media: true, call };
+    prop::sample::select(vec![
+        // What a session did is forgotten, while an older one's lease is not.
+        [&newer[..], &[renew.clone()]].concat(),
+        [&newer[..], &[end(EndReason::Unpublished, true)]].concat(),
+        // A key is revoked, and all but the key's record is forgotten.
+        vec![claim(1), renew.clone(), Op::Revoke { key: room * 4 + 1 }, Op::Wipe, renew],
+        // A newcomer is given way, and the next comes at once.
+        vec![claim(3), claim(3), yields, claim(0), claim(0)],
+        // Nobody reads.
+        again(&[claim(3), end(EndReason::Crash, true)], 7),
+        vec![Op::Hold { room, ms: 9_000 }, claim(3), Op::Lift { room }],
+        vec![claim(3), Op::Order { room }, Op::Order { room }],
+    ])
 }
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         30 => pass(),
         1 => prop_oneof![1..1_000_u64, 1_000..60_000_u64].prop_map(|ms| Op::StepBack { ms }),
-        16 => (0..3_u8, 0..2_u8, 0..10_u8, 0..2_u8, call())
+        16 => (0..3_u8, 0..2_u8, 0..11_u8, 0..2_u8, call())
             .prop_map(|(node, room, key, addr, call)| Op::Claim { node, room, key, addr, call }),
         6 => (0..6_u8, call()).prop_map(|(session, call)| Op::ClaimAgain { session, call }),
         40 => (0..6_u8, prop::bool::weighted(0.6), call())
             .prop_map(|(session, media, call)| Op::Renew { session, media, call }),
         10 => (0..6_u8, reason(), any::<bool>(), call())
             .prop_map(|(session, reason, live, call)| Op::Release { session, reason, live, call }),
-        4 => (0..3_u8).prop_map(|limit| Op::Reap { limit }),
+        4 => (0..3_u8).prop_map(|limit| Op::Tick { limit }),
+        1 => (0..3_u8).prop_map(|node| Op::FreeNode { node }),
         2 => (0..2_u8).prop_map(|room| Op::Order { room }),
         3 => (0..6_u8, prop::bool::weighted(0.15)).prop_map(|(key, revoked)| Op::PutKey { key, revoked }),
         1 => (0..8_u8).prop_map(|key| Op::Revoke { key }),
@@ -71,7 +123,16 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..2_u8).prop_map(|room| Op::Lift { room }),
         5 => (0..5_u8).prop_map(|share| Op::Acknowledge { share }),
         1 => Just(Op::Wipe),
+        2 => away(),
+        1 => Just(Op::Copy),
+        1 => Just(Op::NewCaller),
+        2 => prop::bool::weighted(0.3).prop_map(|late| Op::Recover { late }),
     ]
+}
+
+fn away() -> impl Strategy<Value = Op> {
+    let how = prop_oneof![Just(Away::Frozen), Just(Away::Restarted), Just(Away::Rewound), Just(Away::Blank)];
+    (prop_oneof![0..3_000_u64, 3_000..30_000_u64], how).prop_map(|(ms, how)| Op::Away { ms, how })
 }
 
 /// Often nothing to a few frames, then about a renewal, about a deadline with its grace to the millisecond, and seldom long

@@ -9,25 +9,32 @@ macro_rules! ensure {
     };
 }
 
+mod away;
 mod claims;
 mod holders;
 mod people;
 
+use std::time::Duration;
+
 use super::log::Log;
-use super::model::Model;
+use super::model::{Memory, Model};
 use super::ops::Op;
 use super::{Counts, Machine};
 use crate::events::{Event, EventKind, Facts, SessionCard};
 use crate::ids::{LiveKeyId, NodeId, RoomId, SessionId, Shard};
+use crate::registry::local::memory::{Known, Position};
 use crate::registry::{Claim, LeaseTimes};
 use crate::time::UnixMs;
 
-/// Small, so that the backlog is reached.
-pub(super) const UNREAD_MAX: usize = 16;
+/// How long a shared registry may be out of reach before it counts as away.
+pub(in crate::registry) const GAP: Duration = Duration::from_secs(3);
 
-pub(super) struct World<M> {
+/// Small, so that the backlog is reached.
+pub(in crate::registry) const UNREAD_MAX: usize = 16;
+
+pub(in crate::registry) struct World<M> {
     machine: M,
-    pub(super) counts: Counts,
+    pub(in crate::registry) counts: Counts,
     /// The registry's clock.
     now: UnixMs,
     /// The nodes' clock that never runs backwards, in ms.
@@ -35,15 +42,23 @@ pub(super) struct World<M> {
     times: LeaseTimes,
     nodes: Vec<NodeId>,
     rooms: Vec<RoomId>,
-    /// For each room: one for every takeover rule, `Idle` twice. The last belongs to no record.
+    /// For each room: one for every takeover rule, `Idle` twice. The ninth belongs to no record, the tenth to one that comes
+    /// with the claim.
     keys: Vec<LiveKeyId>,
     sessions: Vec<Session>,
     model: Model,
     log: Log,
     /// The reader's position.
     acknowledged: u64,
-    /// Nobody is admitted before this boot time, since the registry forgot.
+    /// Nobody is admitted before this boot time, since the registry forgot. A shared one sees to that by itself.
     floor: u64,
+    /// Which process serves a shared registry, by number.
+    run: u32,
+    /// The highest position of the shard that the caller has seen.
+    known: Position,
+    copy: Option<away::Copied>,
+    /// What whoever stores keys and holds has to put back.
+    lost: away::Lost,
     history: Vec<String>,
 }
 
@@ -65,13 +80,23 @@ struct Session {
 type Step = Result<(), String>;
 
 impl<M: Machine> World<M> {
-    pub(super) fn new(machine: M) -> Self {
+    /// Around a machine that lives and dies with its one caller.
+    pub(in crate::registry) fn new(machine: M) -> Self {
+        Self::with(machine, None)
+    }
+
+    /// Around a machine that may be away while its callers go on.
+    pub(in crate::registry) fn shared(machine: M) -> Self {
+        Self::with(machine, Some(Memory::default()))
+    }
+
+    fn with(machine: M, memory: Option<Memory>) -> Self {
         let rooms: Vec<_> = (0..)
             .map(|n| RoomId::parse(&format!("room-{n}")).unwrap())
             .filter(|room| room.shard() == Self::shard())
             .take(2)
             .collect();
-        let keys = (0..9).map(|n| LiveKeyId::parse(&format!("{}key{n}", Self::shard())).unwrap()).collect();
+        let keys = (0..10).map(|n| LiveKeyId::parse(&format!("{}key{n}", Self::shard())).unwrap()).collect();
         let mut world = Self {
             machine,
             counts: Counts::new(),
@@ -82,24 +107,29 @@ impl<M: Machine> World<M> {
             rooms,
             keys,
             sessions: Vec::new(),
-            model: Model::default(),
+            model: Model { memory, ..Model::default() },
             log: Log::default(),
             acknowledged: 0,
             floor: 0,
+            run: 1,
+            known: Position::default(),
+            copy: None,
+            lost: away::Lost::default(),
             history: Vec::new(),
         };
         for key in 0..8 {
             world.write_key(key, false);
         }
+        world.start();
         world
     }
 
-    pub(super) fn shard() -> Shard {
+    pub(in crate::registry) fn shard() -> Shard {
         Shard::of("room-0")
     }
 
     /// Does all of `ops`. The error is a violation, with everything that led to it.
-    pub(super) fn run(&mut self, ops: &[Op]) -> Result<(), String> {
+    pub(in crate::registry) fn run(&mut self, ops: &[Op]) -> Result<(), String> {
         for op in ops {
             self.history.push(format!("{} {op:?}", self.now.0));
             if let Err(violation) = self.step(op) {
@@ -117,7 +147,8 @@ impl<M: Machine> World<M> {
             Op::ClaimAgain { session, call } => self.on_claim_again(session, call),
             Op::Renew { session, media, call } => self.on_renew(session, media, call),
             Op::Release { session, reason, live, call } => self.on_release(session, reason, live, call),
-            Op::Reap { limit } => self.on_reap(usize::from(limit)),
+            Op::Tick { limit } => self.on_tick(usize::from(limit)),
+            Op::FreeNode { node } => self.on_free_node(usize::from(node)),
             Op::Order { room } => self.on_order(usize::from(room)),
             Op::PutKey { key, revoked } => self.on_put_key(usize::from(key), revoked),
             Op::Revoke { key } => self.on_revoke(usize::from(key)),
@@ -125,6 +156,10 @@ impl<M: Machine> World<M> {
             Op::Lift { room } => self.on_lift(usize::from(room)),
             Op::Acknowledge { share } => self.on_acknowledge(u64::from(share)),
             Op::Wipe => self.on_wipe(),
+            Op::Away { ms, how } => self.on_away(ms, how),
+            Op::Copy => self.on_copy(),
+            Op::NewCaller => self.on_new_caller(),
+            Op::Recover { late } => self.on_recover(late),
         }
     }
 
@@ -135,7 +170,7 @@ impl<M: Machine> World<M> {
     // === time ===
 
     fn on_pass(&mut self, ms: u64) -> Step {
-        self.pass(ms);
+        self.pass_attended(ms);
         if ms > 600_000 {
             // Nobody asks on behalf of a session that ended so long ago: no call is on its way for a quarter of an hour.
             for session in &mut self.sessions {
@@ -196,6 +231,7 @@ impl<M: Machine> World<M> {
         events: &[(String, SessionId)],
         rings: &[(NodeId, RoomId)],
     ) -> Result<Vec<Event>, String> {
+        self.meet();
         let new = self.log.read(&self.machine.events())?;
         let told: Vec<_> = new
             .iter()
@@ -210,15 +246,27 @@ impl<M: Machine> World<M> {
         ensure!(told == events, "expected events {events:?}, read {told:?}");
         let rung = self.machine.take_rings();
         ensure!(rung == rings, "expected rings {rings:?}, heard {rung:?}");
+        let seen = Model { memory: self.woken(), ..self.model.clone() };
         for room in &self.rooms {
             let on = self.machine.lease(self.now, room).map(|view| view.card.session_id);
-            let lease = self.model.leases.get(room);
-            let expected = lease
-                .filter(|lease| self.now < lease.until.plus(self.times.grace))
-                .map(|lease| lease.card.session_id);
+            let lease = seen.leases.get(room).filter(|_| !seen.is_dead(self.now, room, &self.times));
+            let expected = lease.map(|lease| lease.card.session_id);
             ensure!(on == expected, "{room} is held by {on:?}, not {expected:?}");
         }
-        Ok(new)
+        // Page by page, now and then.
+        if self.history.len().is_multiple_of(4) {
+            let mut rooms = Vec::new();
+            while let Some(view) = self.machine.leases(self.now, rooms.last(), 1).pop() {
+                rooms.push(view.card.room_id);
+            }
+            let listed = seen.leases.keys().filter(|room| !seen.is_dead(self.now, room, &self.times));
+            ensure!(rooms.iter().eq(listed), "listed {rooms:?}");
+        }
+        self.known = self.known.max(self.machine.position());
+        match self.machine.fault() {
+            Some(fault) => Err(fault),
+            None => Ok(new),
+        }
     }
 
     /// What a holder may believe after an answer to a call sent at `sent`.

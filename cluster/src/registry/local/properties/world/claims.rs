@@ -8,16 +8,25 @@ use super::super::model::Expected;
 use super::super::ops::Call;
 use super::{Session, Step, UNREAD_MAX, World};
 use crate::events::SessionCard;
-use crate::ids::SessionId;
-use crate::registry::{Acquired, Claim, Denial, Want};
+use crate::ids::{ProducerId, SessionId};
+use crate::registry::{Acquired, Claim, Denial, KeyRecord, Takeover, Want};
 
 impl<M: Machine> World<M> {
-    pub(super) fn on_claim(&mut self, node: u8, room: u8, key: u8, addr: u8, call: Call) -> Step {
+    pub(in crate::registry) fn on_claim(
+        &mut self,
+        node: u8,
+        room: u8,
+        key: u8,
+        addr: u8,
+        call: Call,
+    ) -> Step {
         let room = usize::from(room);
-        // 0 to 3 are the room's own keys, more often than not the holder's; 8 is unknown; 9 is the other room's.
+        // 0 to 3 are the room's own keys, more often than not the holder's; 8 is unknown; 9 is the other room's; 10 is
+        // another issuer's.
         let key = match key {
             8 => 8,
             9 => (1 - room) * 4,
+            10 => 9,
             own => room * 4 + usize::from(own) % 4,
         };
         let claim = Claim {
@@ -27,7 +36,7 @@ impl<M: Machine> World<M> {
             node_id: self.nodes[usize::from(node)].clone(),
             client_addr: IpAddr::from([127, 0, 0, addr + 1]),
             client_agent: format!("encoder {addr}"),
-            issued: None,
+            issued: (key == 9).then(|| self.issued_key(room)),
         };
         self.sessions.push(Session {
             claim,
@@ -42,7 +51,7 @@ impl<M: Machine> World<M> {
         self.claim(self.sessions.len() - 1, call)
     }
 
-    pub(super) fn on_claim_again(&mut self, back: u8, call: Call) -> Step {
+    pub(in crate::registry) fn on_claim_again(&mut self, back: u8, call: Call) -> Step {
         match self.recent(back) {
             // No claim of before a wipe is still on its way after the floor: a node gives up far sooner.
             Some(nth) if !self.sessions[nth].is_from_before_wipe => self.claim(nth, call),
@@ -56,9 +65,14 @@ impl<M: Machine> World<M> {
         }
         let sent = self.boot;
         self.pass(call.delay_ms);
+        self.wake();
         let now = self.now;
         let claim = self.sessions[nth].claim.clone();
         let room = claim.room_id.clone();
+        if self.model.makes_key(now, &claim) {
+            self.count("acquire: key came with the claim");
+            self.model.keys.extend(claim.issued.clone().map(|key| (claim.live_key_id.clone(), key)));
+        }
         let is_backlog = self.machine.events().len() >= UNREAD_MAX;
         let expected = self.model.expected(now, &claim, &self.times, is_backlog);
         let answer = self.machine.acquire(now, &claim);
@@ -118,6 +132,8 @@ impl<M: Machine> World<M> {
             (Expected::UnknownKey, Acquired::Denied(Denial::UnknownKey)) => {
                 self.refused("acquire: unknown key")?;
             }
+            (Expected::NotLoaded, Acquired::Recovering) => self.refused("acquire: recovering, keys")?,
+            (Expected::Closed, Acquired::Recovering) => self.refused("acquire: recovering, closed")?,
             (Expected::Revoked, Acquired::Denied(Denial::Revoked)) => self.refused("acquire: revoked")?,
             (Expected::WrongRoom, Acquired::Denied(Denial::WrongRoom)) => {
                 self.refused("acquire: wrong room")?;
@@ -136,6 +152,19 @@ impl<M: Machine> World<M> {
             session.believes_until = session.believes_until.max(believes_until);
         }
         Ok(())
+    }
+
+    /// The record of a key that another issuer minted, for this room.
+    fn issued_key(&self, room: usize) -> KeyRecord {
+        KeyRecord {
+            live_key_id: self.keys[9].clone(),
+            room_id: self.rooms[room].clone(),
+            producer_id: ProducerId::parse("guest").unwrap(),
+            takeover: Takeover::Idle,
+            max_duration: Some(Duration::from_secs(60)),
+            revoked: false,
+            expires_at: self.now.plus(Duration::from_secs(20)),
+        }
     }
 
     fn refused(&mut self, outcome: &str) -> Step {

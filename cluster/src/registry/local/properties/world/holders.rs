@@ -4,25 +4,33 @@ use super::super::Machine;
 use super::super::ops::Call;
 use super::people::revoked;
 use super::{Step, World};
-use crate::events::{EndReason, EventKind};
+use crate::events::{EndReason, EventKind, SessionCard};
 use crate::ids::{NodeId, RoomId, SessionId};
 use crate::keeper::takeover::{Verdict, decide};
 use crate::registry::{Release, Released, Renewal, Renewed, Takeover, Want};
 use crate::time::{BootTime, UnixMs};
 
 impl<M: Machine> World<M> {
-    pub(super) fn on_renew(&mut self, back: u8, media: bool, call: Call) -> Step {
+    pub(in crate::registry) fn on_renew(&mut self, back: u8, media: bool, call: Call) -> Step {
         let Some(nth) = self.recent(back) else { return Ok(()) };
         let sent = self.boot;
         let Some((card, facts)) = self.facts_of(nth, media) else { return Ok(()) };
         self.pass(call.delay_ms);
+        self.wake();
         let now = self.now;
         let room = card.room_id.clone();
         let session = card.session_id;
+        let mut events = Vec::new();
+        let mut rings = Vec::new();
+        if self.is_older(&card) {
+            self.count("renew: re-adopted, over an older one");
+            let (event, ring) = self.model_lost(&room);
+            events.push(event);
+            rings.extend(ring);
+        }
         let holder = self.model.leases.get(&room).map(|lease| (lease.card.session_id, lease.card.epoch));
         let over = self.model.is_over(now, &card);
         let answer = self.machine.renew(now, &Renewal { card: card.clone(), facts: facts.clone() });
-        let mut events = Vec::new();
         match (holder, over) {
             (Some((on, epoch)), _) if on != session => {
                 self.count("renew: lost, someone else's now");
@@ -53,7 +61,7 @@ impl<M: Machine> World<M> {
             (Some(_), _) => {}
         }
         let lease = self.model.leases.get_mut(&room).unwrap();
-        let was_dead = lease.until.plus(self.times.grace) <= now;
+        let was_late = lease.until.plus(self.times.grace) <= now;
         lease.until = now.plus(self.times.ttl);
         lease.last_media_at = facts.last_media_at;
         if facts.live_at.is_some() && !lease.is_live {
@@ -64,7 +72,7 @@ impl<M: Machine> World<M> {
         let expected = Renewed::Kept { order: lease.order.clone(), want: want.clone() };
         let outcomes = [
             (true, "renew: kept"),
-            (was_dead, "renew: kept after its deadline"),
+            (was_late, "renew: kept after its deadline"),
             (lease.order.is_some(), "renew: kept, order"),
             (want.is_some(), "renew: kept, want"),
             (events.iter().any(|(kind, _)| kind == "live"), "renew: went live"),
@@ -73,7 +81,7 @@ impl<M: Machine> World<M> {
         for (_, outcome) in outcomes.iter().filter(|(is_so, _)| *is_so) {
             self.count(outcome);
         }
-        self.expect(&events, &[])?;
+        self.expect(&events, &rings)?;
         let view = self.machine.lease(now, &room).ok_or("a lease just renewed is not there")?;
         ensure!(view.facts == facts && view.card == card, "another view: {view:?}");
         if call.is_reply_lost {
@@ -95,7 +103,7 @@ impl<M: Machine> World<M> {
     }
 
     /// The holder's node decides.
-    pub(super) fn on_want(&mut self, nth: usize, want: &Want) -> Step {
+    pub(in crate::registry) fn on_want(&mut self, nth: usize, want: &Want) -> Step {
         let session = &self.sessions[nth];
         let Some(card) = session.card.clone() else { return Ok(()) };
         let boot = |at: UnixMs| BootTime(at.0 * 1_000_000);
@@ -123,19 +131,40 @@ impl<M: Machine> World<M> {
         }
     }
 
-    pub(super) fn on_release(&mut self, back: u8, reason: EndReason, live: bool, call: Call) -> Step {
+    pub(in crate::registry) fn on_release(
+        &mut self,
+        back: u8,
+        reason: EndReason,
+        live: bool,
+        call: Call,
+    ) -> Step {
         match self.recent(back) {
             Some(nth) => self.release(nth, reason, live, call),
             None => Ok(()),
         }
     }
 
-    pub(super) fn release(&mut self, nth: usize, reason: EndReason, live: bool, call: Call) -> Step {
+    pub(in crate::registry) fn release(
+        &mut self,
+        nth: usize,
+        reason: EndReason,
+        live: bool,
+        call: Call,
+    ) -> Step {
         let Some((card, facts)) = self.facts_of(nth, live) else { return Ok(()) };
         // The node stops before it says so.
         self.sessions[nth].is_over = true;
         self.pass(call.delay_ms);
+        self.wake();
         let now = self.now;
+        let mut events = Vec::new();
+        let mut rings = Vec::new();
+        if self.is_older(&card) {
+            self.count("release: over an older one, recorded");
+            let (event, ring) = self.model_lost(&card.room_id);
+            events.push(event);
+            rings.extend(ring);
+        }
         let holder = self.model.leases.get(&card.room_id);
         let is_mine = holder.is_some_and(|lease| lease.card.session_id == card.session_id);
         let was_live = holder.is_some_and(|lease| lease.is_live);
@@ -152,7 +181,6 @@ impl<M: Machine> World<M> {
             return self.expect(&[], &[]);
         }
         ensure!(answer == Released::Ended, "an end was not recorded: {card:?}");
-        let mut events = Vec::new();
         if !is_mine {
             self.count("release: by a session without lease, recorded");
         } else if !was_live && facts.live_at.is_some() {
@@ -163,7 +191,7 @@ impl<M: Machine> World<M> {
         }
         events.push((format!("ended {reason}"), card.session_id));
         let ring = self.model.end(now, &card, reason, &self.times);
-        let rings: Vec<_> = ring.map(|node| (node, card.room_id.clone())).into_iter().collect();
+        rings.extend(ring.map(|node| (node, card.room_id.clone())));
         let new = self.expect_events(&events, &rings)?;
         let last = new.last().ok_or("no event")?;
         let quiet_since = facts.last_media_at.unwrap_or(card.granted_at);
@@ -174,33 +202,76 @@ impl<M: Machine> World<M> {
         Ok(())
     }
 
-    pub(super) fn model_lost(&mut self, room: &RoomId) -> ((String, SessionId), Option<(NodeId, RoomId)>) {
+    pub(in crate::registry) fn model_lost(
+        &mut self,
+        room: &RoomId,
+    ) -> ((String, SessionId), Option<(NodeId, RoomId)>) {
         let card = self.model.leases[room].card.clone();
         let ring = self.model.end(self.now, &card, EndReason::Lost, &self.times);
         (("ended lost".to_owned(), card.session_id), ring.map(|node| (node, room.clone())))
     }
 
-    pub(super) fn on_reap(&mut self, limit: usize) -> Step {
-        let mut dead: Vec<_> = self
-            .model
-            .leases
-            .iter()
-            .filter(|(_, lease)| lease.until.plus(self.times.grace) <= self.now)
-            .map(|(room, lease)| {
-                let ended_at = lease.last_media_at.map_or(lease.card.granted_at, |at| at.min(self.now));
-                (lease.until, room.clone(), ended_at.max(lease.card.granted_at))
-            })
-            .collect();
+    /// The room's lease is of an older session than this one, which a registry that lost the time between still believes in.
+    /// So may the session itself, if it came back first; then nothing but the fence is left.
+    fn is_older(&mut self, card: &SessionCard) -> bool {
+        let older = self.model.leases.get(&card.room_id).map(|lease| &lease.card);
+        let Some(older) = older.filter(|older| older.epoch < card.epoch) else { return false };
+        for session in &mut self.sessions {
+            if session.claim.session_id == older.session_id {
+                session.believes_until = 0;
+            }
+        }
+        true
+    }
+
+    /// The leases that `are_lost`, by deadline, and when their sessions ended.
+    fn lost(&self, are_lost: impl Fn(&Self, &RoomId) -> bool) -> Vec<(UnixMs, RoomId, UnixMs)> {
+        let leases = self.model.leases.iter().filter(|(room, _)| are_lost(self, room));
+        let lost = leases.map(|(room, lease)| {
+            let ended_at = lease.last_media_at.map_or(lease.card.granted_at, |at| at.min(self.now));
+            (lease.until, room.clone(), ended_at.max(lease.card.granted_at))
+        });
+        lost.collect()
+    }
+
+    pub(in crate::registry) fn on_tick(&mut self, limit: usize) -> Step {
+        self.wake();
+        let mut dead = self.lost(|world, room| world.model.is_dead(world.now, room, &world.times));
         dead.sort();
         dead.truncate(limit);
-        self.count(if dead.is_empty() { "reap: nothing" } else { "reap: lost" });
-        let reaped = self.machine.reap(self.now, limit);
+        self.count(if dead.is_empty() { "tick: nothing" } else { "tick: lost" });
+        let tick = self.machine.tick(self.now, limit);
+        let memory = self.model.memory.clone();
+        let floor = memory.as_ref().map(|memory| memory.floor).filter(|floor| self.now < *floor);
+        ensure!(tick.floor == floor, "floor at {:?}, not {floor:?}", tick.floor);
+        if floor.is_some() {
+            self.count("tick: before the floor");
+        }
+        let is_loaded = memory.is_none_or(|memory| memory.is_loaded);
+        ensure!(tick.is_loaded == is_loaded, "loaded: {}, not {is_loaded}", tick.is_loaded);
+        if !is_loaded {
+            self.count("tick: not loaded");
+        }
+        self.expect_lost(&tick.reaped, &dead)
+    }
+
+    pub(in crate::registry) fn on_free_node(&mut self, node: usize) -> Step {
+        self.wake();
+        let node = self.nodes[node].clone();
+        let held = self.lost(|world, room| world.model.leases[room].card.node_id == node);
+        self.count(if held.is_empty() { "free node: nothing" } else { "free node: lost" });
+        let freed = self.machine.free_node(self.now, &node);
+        self.sessions.retain(|session| session.claim.node_id != node);
+        self.expect_lost(&freed, &held)
+    }
+
+    fn expect_lost(&mut self, told: &[RoomId], dead: &[(UnixMs, RoomId, UnixMs)]) -> Step {
         let expected: Vec<_> = dead.iter().map(|(_, room, _)| room.clone()).collect();
-        ensure!(reaped == expected, "reaped {reaped:?}, not {expected:?}");
+        ensure!(told == expected, "lost {told:?}, not {expected:?}");
         let (events, rings): (Vec<_>, Vec<_>) = expected.iter().map(|room| self.model_lost(room)).unzip();
         let rings: Vec<_> = rings.into_iter().flatten().collect();
         let new = self.expect_events(&events, &rings)?;
-        for (event, (_, _, ended_at)) in new.iter().zip(&dead) {
+        for (event, (_, _, ended_at)) in new.iter().zip(dead) {
             let expected = EventKind::Ended { reason: EndReason::Lost, ended_at: *ended_at };
             ensure!(event.kind == expected, "lost at another time: {event:?}");
         }

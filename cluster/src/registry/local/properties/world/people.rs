@@ -1,4 +1,4 @@
-//! What people do: orders, keys, holds; and the disaster.
+//! What people do: orders, keys, holds; and what they read.
 
 use std::time::Duration;
 
@@ -10,16 +10,18 @@ use crate::registry::{Hold, KeyRecord, Order, Takeover};
 use crate::time::UnixMs;
 
 impl<M: Machine> World<M> {
-    pub(super) fn on_order(&mut self, room: usize) -> Step {
+    pub(in crate::registry) fn on_order(&mut self, room: usize) -> Step {
+        self.wake();
         let room = self.rooms[room].clone();
         let order = Order { reason: EndReason::EndedByApi, note: self.history.len().to_string() };
         let view = self.machine.order(self.now, &room, &order);
+        let is_dead = self.model.is_dead(self.now, &room, &self.times);
         let Some(lease) = self.model.leases.get_mut(&room) else {
             self.count("order: nobody there");
             ensure!(view.is_none(), "nobody there, but {view:?}");
             return self.expect(&[], &[]);
         };
-        if lease.until.plus(self.times.grace) <= self.now {
+        if is_dead {
             self.count("order: found dead");
             ensure!(view.is_none(), "dead, but {view:?}");
             let (event, ring) = self.model_lost(&room);
@@ -33,16 +35,17 @@ impl<M: Machine> World<M> {
         self.expect(&[], &[ring])
     }
 
-    pub(super) fn on_put_key(&mut self, key: usize, revoked: bool) -> Step {
+    pub(in crate::registry) fn on_put_key(&mut self, key: usize, revoked: bool) -> Step {
         self.count(if revoked { "key: put revoked" } else { "key: put again" });
         self.write_key(key, revoked);
         let id = self.keys[key].clone();
         let (events, rings) =
             if self.model.keys[&id].revoked { self.model_revoked(&id) } else { Default::default() };
+        self.expect_key(&id)?;
         self.expect(&events, &rings)
     }
 
-    pub(super) fn write_key(&mut self, key: usize, revoked: bool) {
+    pub(in crate::registry) fn write_key(&mut self, key: usize, revoked: bool) {
         let rules = [Takeover::Idle, Takeover::Idle, Takeover::Never, Takeover::Always];
         let record = KeyRecord {
             live_key_id: self.keys[key].clone(),
@@ -53,15 +56,25 @@ impl<M: Machine> World<M> {
             revoked,
             expires_at: self.now.plus(Duration::from_secs(2_400)),
         };
+        self.wake();
         let was_revoked = self.model.key(self.now, &record.live_key_id).is_some_and(|known| known.revoked);
         self.machine.put_key(self.now, &record);
         let known = KeyRecord { revoked: revoked || was_revoked, ..record };
         self.model.keys.insert(known.live_key_id.clone(), known);
     }
 
-    pub(super) fn on_revoke(&mut self, key: usize) -> Step {
+    /// Every record reads as it was written.
+    fn expect_key(&mut self, id: &LiveKeyId) -> Step {
+        let known = self.model.key(self.now, id).cloned();
+        let read = self.machine.key(self.now, id);
+        ensure!(read == known, "{id} reads {read:?}, not {known:?}");
+        Ok(())
+    }
+
+    pub(in crate::registry) fn on_revoke(&mut self, key: usize) -> Step {
         // Revoking everything would leave nothing to test.
         let key = if key % 4 == 3 { 8 } else { key };
+        self.wake();
         let id = self.keys[key].clone();
         let is_known = self.model.key(self.now, &id).is_some();
         let answer = self.machine.revoke(self.now, &id);
@@ -73,21 +86,23 @@ impl<M: Machine> World<M> {
         self.model.keys.get_mut(&id).unwrap().revoked = true;
         let (events, rings) = self.model_revoked(&id);
         self.count(if rings.is_empty() { "revoke: revoked" } else { "revoke: revoked on air" });
+        self.expect_key(&id)?;
         self.expect(&events, &rings)
     }
 
     /// Revocation reaches the key's live session in the same step.
     #[allow(clippy::type_complexity, reason = "events and rings to expect, as everywhere here")]
-    pub(super) fn model_revoked(
+    pub(in crate::registry) fn model_revoked(
         &mut self,
         id: &LiveKeyId,
     ) -> (Vec<(String, SessionId)>, Vec<(NodeId, RoomId)>) {
         let room = self.model.keys[id].room_id.clone();
+        let is_dead = self.model.is_dead(self.now, &room, &self.times);
         let Some(lease) = self.model.leases.get_mut(&room).filter(|lease| lease.card.live_key_id == *id)
         else {
             return Default::default();
         };
-        if lease.until.plus(self.times.grace) <= self.now {
+        if is_dead {
             let (event, ring) = self.model_lost(&room);
             return (vec![event], ring.into_iter().collect());
         }
@@ -95,60 +110,39 @@ impl<M: Machine> World<M> {
         (vec![], vec![(lease.card.node_id.clone(), room)])
     }
 
-    pub(super) fn on_hold(&mut self, room: usize, ms: u64) -> Step {
+    pub(in crate::registry) fn on_hold(&mut self, room: usize, ms: u64) -> Step {
+        self.wake();
         let room = self.rooms[room].clone();
         let hold = Hold { until: UnixMs(self.now.0 + ms), reason: "house rules".to_owned() };
-        self.machine.put_hold(&room, &hold);
-        self.model.holds.insert(room, hold);
+        self.machine.put_hold(self.now, &room, &hold);
+        self.model.holds.insert(room.clone(), hold.clone());
+        let read = self.machine.hold(self.now, &room);
+        ensure!(read == Some(hold).filter(|_| ms > 0), "another hold: {read:?}");
         self.expect(&[], &[])
     }
 
-    pub(super) fn on_lift(&mut self, room: usize) -> Step {
+    pub(in crate::registry) fn on_lift(&mut self, room: usize) -> Step {
+        self.wake();
         let room = self.rooms[room].clone();
         let expected = self.model.holds.remove(&room).is_some_and(|hold| self.now < hold.until);
         self.count(if expected { "hold: lifted" } else { "hold: none to lift" });
         ensure!(self.machine.lift_hold(self.now, &room) == expected, "lifted otherwise");
+        ensure!(self.machine.hold(self.now, &room).is_none(), "a hold that was lifted");
         self.expect(&[], &[])
     }
 
-    pub(super) fn on_acknowledge(&mut self, share: u64) -> Step {
+    pub(in crate::registry) fn on_acknowledge(&mut self, share: u64) -> Step {
         let last = self.log.last_n();
+        self.wake();
         self.acknowledged += (last - self.acknowledged) * share / 4;
-        self.machine.acknowledge(self.acknowledged);
+        self.machine.acknowledge(self.now, self.acknowledged);
         let first = self.machine.events().first().map(|event| event.n);
         let expected = (self.acknowledged < last).then_some(self.acknowledged + 1);
         ensure!(first == expected, "the oldest unread event is {first:?}, not {expected:?}");
         self.expect(&[], &[])
     }
-
-    pub(super) fn on_wipe(&mut self) -> Step {
-        self.count("wipe");
-        self.machine.wipe();
-        self.acknowledged = 0;
-        self.model.leases.clear();
-        self.model.tombs.clear();
-        for record in self.model.keys.values() {
-            self.machine.put_key(self.now, record);
-        }
-        for (room, hold) in &self.model.holds {
-            self.machine.put_hold(room, hold);
-        }
-        // What the caller of an emptied registry owes: incumbents come back first, who is over does not, and epochs go on
-        // above those of sessions that nobody brings back.
-        self.floor = self.boot + u64::try_from((self.times.ttl + self.times.grace).as_millis()).unwrap();
-        let log = &self.log;
-        self.sessions.retain(|session| {
-            session.card.is_some() && !session.is_over && !log.is_ended(session.claim.session_id)
-        });
-        self.sessions.iter_mut().for_each(|session| session.is_from_before_wipe = true);
-        let coming_back: Vec<_> = self.sessions.iter().map(|session| session.claim.session_id).collect();
-        let over = self.log.newest_epoch_except(&coming_back);
-        self.machine.raise_epochs(over);
-        self.log.wiped(over);
-        self.expect(&[], &[])
-    }
 }
 
-pub(super) fn revoked() -> Order {
+pub(in crate::registry) fn revoked() -> Order {
     Order { reason: EndReason::Revoked, note: String::new() }
 }
