@@ -97,6 +97,8 @@ do
   end
   shard.seen = tonumber(shard.seen)
 end
+-- Where the shard was before this call; what a script that only reads says.
+local stored_life = shard.life
 
 local function set(name, value)
   shard[name] = value
@@ -145,9 +147,10 @@ local function is_closed()
   return shard.blank == '1' and not is_past_floor()
 end
 
--- Every answer begins with the life of the shard and the number of its newest event.
-local function view(answer)
-  return { shard.life, shard.n, unpack(answer) }
+-- Every answer begins with the life of the shard and the number of its newest event. This is the answer of a script that only
+-- reads, and so cannot begin another life.
+local function view(list)
+  return { stored_life, shard.n, unpack(list) }
 end
 
 -- The answer of a script that may write: remembers that the shard was alive now.
@@ -158,5 +161,5 @@ local function answer(list)
     fields[#fields + 1] = value
   end
   redis.call('HSET', META, unpack(fields))
-  return view(list)
+  return { shard.life, shard.n, unpack(list) }
 end

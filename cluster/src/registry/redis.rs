@@ -6,3 +6,6 @@ mod call;
 mod decode;
 mod encode;
 mod scripts;
+
+#[cfg(test)]
+mod differential;
