@@ -9,3 +9,5 @@ mod scripts;
 
 #[cfg(test)]
 mod differential;
+#[cfg(test)]
+mod script_tests;

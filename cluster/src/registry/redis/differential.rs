@@ -5,7 +5,7 @@
 //! expectations are checked as well. That a difference would be seen is shown by scripts with one rule broken in their text.
 
 mod twin;
-mod wire;
+pub(super) mod wire;
 
 use super::scripts::Script;
 use crate::registry::local::properties::world::World;
