@@ -1,7 +1,8 @@
 //! The registry: the one truth about who is on air where. The trait, and the words its callers and its implementations share.
 //!
 //! Ownership and its event are one step: whatever grants, flips or ends a lease appends the event in the same atomic act.
-//! Implementations: [`local`] (in this process, lives and dies with its one node).
+//! Implementations: [`local`] (in this process, lives and dies with its one node) and [`redis`] (shared by many nodes, as
+//! scripts). The first is the specification of the second; one set of random histories holds them equal.
 
 pub mod local;
 pub mod redis;
@@ -74,7 +75,7 @@ pub trait Registry: Send + Sync + 'static {
     /// Looks after a shard; to be called about once a second by whoever reads its events. Ends the leases that are past
     /// deadline and grace, at most `limit` of them, and says what the shard is missing.
     async fn tick(&self, shard: Shard, limit: usize) -> Result<Tick, RegistryError>;
-    /// All keys and holds of the shard have been put back. With `is_new` the shard has never had a session, so there is
+    /// All holds and keys of the shard have been put back, the holds first, since a key opens its room. With `is_new` the shard has never had a session, so there is
     /// nobody to wait for; otherwise rooms without a lease stay closed until the floor.
     async fn recovered(&self, shard: Shard, is_new: bool) -> Result<(), RegistryError>;
     /// Ends, as lost, the leases of `shard` that `node` holds: it has just started, and what it held before is gone.
