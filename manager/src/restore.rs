@@ -145,10 +145,10 @@ async fn restore_wanting(core: &Core) {
 const SHARDS_AT_ONCE: usize = 3;
 
 async fn restore(core: &Core, shard: Shard, lack: Lack, is_new: bool) -> Result<(), ManagerError> {
+    // Holds first: a key that is back opens its room.
+    let holds = if lack == Lack::Everything { put_holds(core, shard).await? } else { 0 };
     let keys = put_keys(core, shard, lack).await?;
-    let mut holds = 0;
     if lack == Lack::Everything {
-        holds = put_holds(core, shard).await?;
         // Last, and only when all of it is there: from here on a key that the shard does not know is refused for good.
         core.registry.recovered(shard, is_new).await?;
     }
