@@ -4,6 +4,7 @@
 //! has its name. A name is free again [`DEAD_AFTER`] after its last beat, or at once after [`Nodes::leave`].
 
 mod local;
+mod redis;
 
 use std::fmt;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use local::LocalNodes;
+pub use redis::RedisNodes;
+pub(crate) use redis::SCRIPTS;
 
 use crate::ids::NodeId;
 use crate::registry::RegistryError;

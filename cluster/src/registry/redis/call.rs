@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use ::redis::Cmd;
+use ::redis::{Cmd, Value};
 
 use super::scripts::Script;
+use super::trouble::Trouble;
 use crate::ids::Shard;
-use crate::registry::LeaseTimes;
 pub(crate) use crate::registry::local::memory::Position;
+use crate::registry::{LeaseTimes, RegistryError};
 use crate::time::UnixMs;
 
 /// What one script is asked to do in one shard. Everything but the caller's own circumstances, which are put in when it is sent.
@@ -58,6 +59,14 @@ impl Call {
         command.arg(self.script.sha());
         self.put_arguments(&mut command, caller);
         command
+    }
+
+    /// What came of it; an error that we do not understand says whose it is.
+    pub(super) fn answer(&self, value: Result<Value, Trouble>) -> Result<Value, RegistryError> {
+        value.map_err(|trouble| match trouble {
+            Trouble::Broken(why) => RegistryError::Broken(format!("{}: {why}", self.script.name())),
+            trouble => RegistryError::from(trouble),
+        })
     }
 
     /// All that follows the script's digest, or its source.

@@ -4,7 +4,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use ::redis::{RedisError, Value};
+use ::redis::Value;
 
 use super::call::Position;
 use crate::events::{EndReason, Event, EventKind, Facts, SessionCard};
@@ -186,18 +186,6 @@ fn told(shard: Shard, entry: &[Value]) -> Result<Told> {
     let at = UnixMs(parse(fields.text("at")?)?);
     let event = Event { n: parse(n)?, shard, at, kind, session: card, facts };
     Ok(Told { event, digest: fields.text("chain")?.to_owned() })
-}
-
-/// Why a command gave no answer. No text of the server's leaves here but its error code: it may quote what was sent.
-pub(crate) fn error(error: &RedisError) -> RegistryError {
-    let Some(code) = error.code() else { return RegistryError::Unreachable };
-    match code {
-        "OOM" => RegistryError::Full,
-        // It is not, or no longer, the one to ask; or not yet.
-        "READONLY" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK" | "BUSY"
-        | "NOREPLICAS" | "NOSCRIPT" => RegistryError::Unreachable,
-        code => RegistryError::Broken(format!("error {code}")),
-    }
 }
 
 // === parts ===
