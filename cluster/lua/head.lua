@@ -6,7 +6,7 @@
 -- ARGV starts with what every call says; a script's own arguments follow, see `arg`.
 
 local META, EXP, ROOMS, EV = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local HEAD = 12
+local HEAD = 14
 -- The version of this layout, and the number of shards: both are fixed for the life of a cluster.
 local LAYOUT = '1/64'
 
@@ -65,11 +65,14 @@ local GAP = ARGV[8] ~= '' and int(ARGV[8]) or nil
 local RUN = ARGV[9]
 local known = { life = int(ARGV[10]), n = int(ARGV[11]) }
 
+-- From when to when, by the clock of this Redis, the caller has been in touch with it, never longer apart than GAP.
+local contact = ARGV[12] ~= '' and { from = int(ARGV[12]), to = int(ARGV[13]) } or nil
+
 -- The clock is read once: two reads may differ. Tests put their own.
-local IS_TIMELESS = ARGV[12] ~= ''
+local IS_TIMELESS = ARGV[14] ~= ''
 local now, now_us
 if IS_TIMELESS then
-  now = int(ARGV[12])
+  now = int(ARGV[14])
   now_us = now * 1000
 else
   local time = redis.call('TIME')
@@ -123,7 +126,12 @@ do
     set('blank', GAP and '1' or '0')
     set('floor', GAP and floor or 0)
   elseif GAP then
-    local is_away = not shard.seen or now - shard.seen > GAP
+    local seen = shard.seen or 0
+    if contact and contact.from - seen <= GAP then
+      -- Nobody had business in this shard, but Redis was there.
+      seen = math.max(seen, contact.to)
+    end
+    local is_away = now - seen > GAP
     local is_restarted = RUN ~= '' and shard.run ~= '' and shard.run ~= RUN
     if is_away or is_restarted then
       if now >= shard.floor then

@@ -9,6 +9,7 @@
 mod bells;
 mod call;
 mod commit;
+mod contact;
 mod decode;
 mod dial;
 mod encode;
@@ -152,6 +153,7 @@ impl RedisRegistry {
             gap: Some(Caller::GAP),
             run_id: &primary.run_id,
             known: self.shards[shard.index()].known(),
+            contact: primary.contact(),
             now: None,
         }
     }

@@ -22,6 +22,16 @@ pub struct Position {
     pub n: u64,
 }
 
+/// From when to when, by the registry's own clock, a caller has been in touch with the process that serves a shard, never
+/// longer apart than the gap. Tells a shard in which nobody had business from one that nobody could reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// The first time that it told in one stretch.
+    pub from: UnixMs,
+    /// The last.
+    pub to: UnixMs,
+}
+
 /// What a caller knows of the registry it calls.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Known {
@@ -29,6 +39,8 @@ pub struct Known {
     pub run_id: String,
     /// The highest position of the shard that was confirmed to the caller; zeros if it knows none.
     pub position: Position,
+    /// How long it has been in touch.
+    pub contact: Option<Contact>,
 }
 
 /// What the shard remembers.
@@ -74,7 +86,10 @@ impl ShardState {
             memory.is_blank = true;
             memory.floor = floor;
         } else {
-            let is_away = now.since(memory.seen) > u64::try_from(memory.gap.as_millis()).unwrap_or(u64::MAX);
+            let gap = u64::try_from(memory.gap.as_millis()).unwrap_or(u64::MAX);
+            let contact = caller.contact.filter(|contact| contact.from.since(memory.seen) <= gap);
+            let seen = contact.map_or(memory.seen, |contact| memory.seen.max(contact.to));
+            let is_away = now.since(seen) > gap;
             let is_known = !caller.run_id.is_empty() && !memory.run_id.is_empty();
             let is_restarted = is_known && caller.run_id != memory.run_id;
             if is_away || is_restarted {

@@ -135,6 +135,7 @@ pub(in crate::registry) const SHARED_OUTCOMES: &[&str] = &[
     "away: another process",
     "away: born anew",
     "away: out of reach",
+    "away: quiet, but there",
     "away: rewound",
     "recovered",
     "recovered: lost again",

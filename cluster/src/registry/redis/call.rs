@@ -7,7 +7,7 @@ use ::redis::{Cmd, Value};
 use super::scripts::Script;
 use super::trouble::Trouble;
 use crate::ids::Shard;
-pub(crate) use crate::registry::local::memory::Position;
+pub(crate) use crate::registry::local::memory::{Contact, Position};
 use crate::registry::{LeaseTimes, RegistryError};
 use crate::time::UnixMs;
 
@@ -38,12 +38,15 @@ pub(crate) struct Caller<'a> {
     pub(crate) run_id: &'a str,
     /// The highest position of this shard that was confirmed to the caller; zeros if it knows none.
     pub(crate) known: Position,
+    /// How long the caller has been in touch with this primary.
+    pub(crate) contact: Option<Contact>,
     /// The time to go by instead of the clock of Redis. For tests only: records then do not expire by themselves.
     pub(crate) now: Option<UnixMs>,
 }
 
 impl Caller<'_> {
-    /// A shard is called at least once a second, by whoever reads its events. A longer gap means that nobody could renew.
+    /// A shard is called at least once a second, by whoever reads its events; or the caller knows by its [`Contact`] that
+    /// the primary was there. A longer gap means that nobody could renew.
     pub(crate) const GAP: Duration = Duration::from_secs(3);
 }
 
@@ -82,6 +85,8 @@ impl Call {
         command.arg(caller.unread_max);
         put_or_nothing(command, caller.gap.map(ms));
         command.arg(caller.run_id).arg(caller.known.life).arg(caller.known.n);
+        put_or_nothing(command, caller.contact.map(|contact| contact.from.0));
+        put_or_nothing(command, caller.contact.map(|contact| contact.to.0));
         put_or_nothing(command, caller.now.map(|now| now.0));
         for arg in &self.args {
             command.arg(arg.as_slice());

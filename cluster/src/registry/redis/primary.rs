@@ -14,11 +14,14 @@ use redis::{Cmd, PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::call::Contact;
+use super::contact::Touch;
 use super::dial::{Dialer, Protocol, exchange, info_field, text};
 use super::error::ConnectError;
 use super::reports::Reports;
 use super::settings::{Endpoint, Layout};
 use super::trouble::{Trouble, checked};
+use crate::time::UnixMs;
 
 /// Time to open a connection, log in and load the scripts.
 const OPEN_WITHIN: Duration = Duration::from_secs(1);
@@ -68,6 +71,7 @@ pub(super) struct Primary {
     scripts: Arc<[&'static str]>,
     /// The last `WAIT` counted too few replicas.
     is_unconfirmed: AtomicBool,
+    touch: Touch,
     steward: Arc<Notify>,
     reports: Arc<Reports>,
 }
@@ -113,6 +117,7 @@ impl Opener {
             links,
             scripts: Arc::clone(&self.scripts),
             is_unconfirmed: AtomicBool::new(false),
+            touch: Touch::default(),
             steward: Arc::clone(&self.steward),
             reports: Arc::clone(&self.reports),
         }))
@@ -245,13 +250,20 @@ impl Primary {
         Ok(Answers { values, is_confirmed })
     }
 
-    /// Asks on every connection whether this is still a primary.
+    /// Asks on every connection whether this is still a primary, and what time it is there.
     pub(super) async fn check(&self) -> Result<(), Trouble> {
-        let asked = join_all(self.links.iter().map(Link::ask_role)).await;
-        for asked in asked {
-            asked?;
+        let asked = join_all(self.links.iter().map(Link::ask)).await;
+        let times: Vec<_> = asked.into_iter().collect::<Result<_, _>>()?;
+        // The earliest, since they were asked in no order.
+        if let Some(at) = times.into_iter().flatten().min() {
+            self.touch.on_time(at);
         }
         Ok(())
+    }
+
+    /// How long it has answered without a break.
+    pub(super) fn contact(&self) -> Option<Contact> {
+        self.touch.contact()
     }
 
     /// Too few replicas had what was last written.
@@ -272,14 +284,16 @@ impl Link {
         self.is_dead.load(Ordering::Acquire)
     }
 
-    async fn ask_role(&self) -> Result<(), Trouble> {
+    /// Whether this is still a primary; and its time.
+    async fn ask(&self) -> Result<Option<UnixMs>, Trouble> {
         if self.is_dead() {
             return Err(Trouble::Gone("its connection broke".to_owned()));
         }
-        let asked = exchange(&self.connection, [redis::cmd("ROLE")], CHECK_WITHIN).await;
-        let answer = asked.inspect_err(|_| self.is_dead.store(true, Ordering::Release))?;
-        if is_master(&checked(answer.into_iter().next().unwrap_or_default())?) {
-            return Ok(());
+        let questions = [redis::cmd("ROLE"), redis::cmd("TIME")];
+        let asked = exchange(&self.connection, questions, CHECK_WITHIN).await;
+        let mut answers = asked.inspect_err(|_| self.is_dead.store(true, Ordering::Release))?.into_iter();
+        if is_master(&checked(answers.next().unwrap_or_default())?) {
+            return Ok(answers.next().as_ref().and_then(time));
         }
         Err(Trouble::NotPrimary("it is a replica now".to_owned()))
     }
@@ -291,6 +305,13 @@ fn is_master(role: &Value) -> bool {
         Value::Array(parts) => parts.first().and_then(text) == Some("master"),
         _ => false,
     }
+}
+
+/// `TIME` is seconds and microseconds.
+fn time(answer: &Value) -> Option<UnixMs> {
+    let Value::Array(parts) = answer else { return None };
+    let number = |nth: usize| parts.get(nth).and_then(text).and_then(|part| part.parse::<u64>().ok());
+    Some(UnixMs(number(0)?.checked_mul(1_000)? + number(1)? / 1_000))
 }
 
 fn loads(scripts: &[&'static str]) -> impl Iterator<Item = Cmd> {

@@ -43,6 +43,7 @@ fn caller(cluster: &str) -> Caller<'_> {
         gap: Some(Caller::GAP),
         run_id: "run-1",
         known: Position::default(),
+        contact: None,
         now: None,
     }
 }
@@ -142,7 +143,7 @@ fn keys_of_two_shards_are_refused() {
     let keys = [key(here, "meta"), key(here, "exp"), key(here, "rooms"), key(there, "ev")];
     for script in Script::ALL {
         let mut command = ::redis::cmd("EVAL");
-        command.arg(script.source()).arg(4).arg(&keys[..]).arg(CLUSTER).arg(&[""; 11][..]);
+        command.arg(script.source()).arg(4).arg(&keys[..]).arg(CLUSTER).arg(&[""; 13][..]);
         let refused = wire.send(&command).unwrap_err();
         assert_eq!(refused.code(), Some("BADARG"), "{}: {refused}", script.name());
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::events::{EndReason, SessionCard};
 use crate::ids::{Epoch, LiveKeyId, NodeId, RoomId, SessionId};
-use crate::registry::local::memory::Position;
+use crate::registry::local::memory::{Contact, Position};
 use crate::registry::{Claim, Hold, KeyRecord, LeaseTimes, Order, Takeover, Want};
 use crate::time::UnixMs;
 
@@ -151,10 +151,14 @@ impl Model {
         now: UnixMs,
         times: &LeaseTimes,
         caller: (u32, Position),
+        contact: Option<Contact>,
         last_n: u64,
     ) -> Option<Memory> {
         let before = self.memory.clone()?;
         let (run, known) = caller;
+        // The caller was there when the shard was last seen, or soon after, and a moment ago.
+        let was_there = contact
+            .is_some_and(|contact| contact.from.0 <= before.seen.0 + 3_000 && now.0 <= contact.to.0 + 3_000);
         let floor = UnixMs(now.0 + ms(times.ttl) + ms(times.grace));
         let after = Memory { seen: now, run, ..before.clone() };
         let is_behind = (known.life, known.n) > (before.life, last_n);
@@ -162,7 +166,7 @@ impl Model {
             let life = (now.0 * 1_000).max(known.life + 1);
             return Some(Memory { life, floor, is_loaded: false, is_blank: true, ..after });
         }
-        let was_away = before.seen.0 + 3_000 < now.0 || before.run != run;
+        let was_away = before.seen.0 + 3_000 < now.0 && !was_there || before.run != run;
         if !was_away {
             return Some(after);
         }

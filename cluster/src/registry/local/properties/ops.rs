@@ -40,6 +40,8 @@ pub(in crate::registry) enum Op {
     Wipe,
     /// Only in a shared registry, as all that follow: it is away for a while.
     Away { ms: u64, how: Away },
+    /// Nobody has business in the shard, but the caller stays in touch with the registry; for all but the last `short` ms.
+    Quiet { ms: u64, short: u64 },
     /// A replica has all there is by now.
     Copy,
     /// The caller is another, who knows nothing yet.
@@ -124,6 +126,7 @@ fn op() -> impl Strategy<Value = Op> {
         5 => (0..5_u8).prop_map(|share| Op::Acknowledge { share }),
         1 => Just(Op::Wipe),
         2 => away(),
+        2 => (3_000..30_000_u64, 0..4_000_u64).prop_map(|(ms, short)| Op::Quiet { ms, short }),
         1 => Just(Op::Copy),
         1 => Just(Op::NewCaller),
         2 => prop::bool::weighted(0.3).prop_map(|late| Op::Recover { late }),

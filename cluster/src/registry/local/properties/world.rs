@@ -22,7 +22,7 @@ use super::ops::Op;
 use super::{Counts, Machine};
 use crate::events::{Event, EventKind, Facts, SessionCard};
 use crate::ids::{LiveKeyId, NodeId, RoomId, SessionId, Shard};
-use crate::registry::local::memory::{Known, Position};
+use crate::registry::local::memory::{Contact, Known, Position};
 use crate::registry::{Claim, LeaseTimes};
 use crate::time::UnixMs;
 
@@ -56,6 +56,8 @@ pub(in crate::registry) struct World<M> {
     run: u32,
     /// The highest position of the shard that the caller has seen.
     known: Position,
+    /// Since when it has been in touch with the registry.
+    contact: Option<Contact>,
     copy: Option<away::Copied>,
     /// What whoever stores keys and holds has to put back.
     lost: away::Lost,
@@ -113,6 +115,7 @@ impl<M: Machine> World<M> {
             floor: 0,
             run: 1,
             known: Position::default(),
+            contact: None,
             copy: None,
             lost: away::Lost::default(),
             history: Vec::new(),
@@ -157,6 +160,7 @@ impl<M: Machine> World<M> {
             Op::Acknowledge { share } => self.on_acknowledge(u64::from(share)),
             Op::Wipe => self.on_wipe(),
             Op::Away { ms, how } => self.on_away(ms, how),
+            Op::Quiet { ms, short } => self.on_quiet(ms, short),
             Op::Copy => self.on_copy(),
             Op::NewCaller => self.on_new_caller(),
             Op::Recover { late } => self.on_recover(late),

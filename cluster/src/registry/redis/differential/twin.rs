@@ -61,6 +61,7 @@ impl<'a> Twin<'a> {
             gap: self.is_shared.then_some(GAP),
             run_id: &self.caller.run_id,
             known: self.caller.position,
+            contact: self.caller.contact,
             now: Some(now),
         };
         self.wire.call(call, &caller)

@@ -4,9 +4,10 @@ use super::super::Machine;
 use super::super::log::Log;
 use super::super::model::{Memory, Model};
 use super::super::ops::Away;
-use super::{Known, Step, World};
+use super::{Contact, Known, Step, World};
 use crate::ids::{LiveKeyId, RoomId, SessionId};
 use crate::registry::{Hold, KeyRecord};
+use crate::time::UnixMs;
 use std::collections::BTreeMap;
 
 /// What a replica has.
@@ -28,8 +29,7 @@ impl<M: Machine> World<M> {
     pub(in crate::registry) fn start(&mut self) {
         let Some(memory) = &mut self.model.memory else { return };
         assert!(self.machine.recovered(self.now, true, memory.life));
-        *memory =
-            Memory { is_loaded: true, is_blank: false, floor: crate::time::UnixMs(0), ..memory.clone() };
+        *memory = Memory { is_loaded: true, is_blank: false, floor: UnixMs(0), ..memory.clone() };
         self.known = self.machine.position();
         self.meet();
     }
@@ -37,12 +37,12 @@ impl<M: Machine> World<M> {
     /// Who calls from now on, and what it knows.
     pub(in crate::registry) fn meet(&mut self) {
         let run_id = if self.run == 0 { String::new() } else { format!("run-{}", self.run) };
-        self.machine.meet(&Known { run_id, position: self.known });
+        self.machine.meet(&Known { run_id, position: self.known, contact: self.contact });
     }
 
     /// What the shard would know of itself if it were called now.
     pub(in crate::registry) fn woken(&self) -> Option<Memory> {
-        self.model.woken(self.now, &self.times, (self.run, self.known), self.log.last_n())
+        self.model.woken(self.now, &self.times, (self.run, self.known), self.contact, self.log.last_n())
     }
 
     /// The shard is about to be called.
@@ -55,6 +55,7 @@ impl<M: Machine> World<M> {
                 (true, _) => Some("away: rewound"),
                 (false, true) if before.run != after.run => Some("away: another process"),
                 (false, true) => Some("away: out of reach"),
+                (false, false) if before.seen.0 + 3_000 < self.now.0 => Some("away: quiet, but there"),
                 (false, false) => None,
             };
             outcome.into_iter().for_each(|outcome| self.count(outcome));
@@ -79,6 +80,7 @@ impl<M: Machine> World<M> {
         if self.model.memory.is_none() {
             return Ok(());
         }
+        self.contact = None;
         self.pass(ms);
         match how {
             Away::Frozen => {}
@@ -89,6 +91,13 @@ impl<M: Machine> World<M> {
                 self.forget();
             }
         }
+        self.expect(&[], &[])
+    }
+
+    pub(in crate::registry) fn on_quiet(&mut self, ms: u64, short: u64) -> Step {
+        let from = self.contact.map_or(self.now, |contact| contact.from);
+        self.pass(ms);
+        self.contact = Some(Contact { from, to: UnixMs(self.now.0.saturating_sub(short)) });
         self.expect(&[], &[])
     }
 
