@@ -21,6 +21,7 @@ Examples:
   onair serve                                 one whole node; RTMP on 1935, API on 127.0.0.1:8080, files in ./onair-data
   onair serve --rtmp 0.0.0.0:1936             the same on another port
   ONAIR__RTMP__IDLE_TIMEOUT=30s onair serve   any setting by environment: ONAIR__<SECTION>__<KEY>
+  onair manager, onair ingest                 one half each, for clusters: many ingest nodes, one Manager, one Redis
   onair config default > onair.toml           the commented sample file, which is also the reference
   onair config check --config onair.toml      what would be in force, and where each value comes from
 
@@ -33,6 +34,12 @@ pub(crate) enum Command {
     /// Run one whole node: ingest, Manager, database and keys in one process, until SIGTERM or Ctrl-C
     #[command(after_help = SERVE_HELP)]
     Serve(Settings),
+    /// Run one ingest node of a cluster: encoders and players, with leases in Redis and the Manager elsewhere
+    #[command(after_help = INGEST_HELP)]
+    Ingest(Settings),
+    /// Run the Manager of a cluster: database, API and events of all its nodes, with leases in Redis
+    #[command(after_help = MANAGER_HELP)]
+    Manager(ManagerSettings),
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -47,6 +54,22 @@ Examples:
   onair serve
   onair serve --data-dir /var/lib/onair --rtmp 0.0.0.0:1935 --http 127.0.0.1:8080
   ONAIR_LOG=onair_ingest=debug,info onair serve";
+
+const INGEST_HELP: &str = "\
+Needs redis.url, a node id of its own, and the public keys that live keys are checked with: live_keys.public_keys,
+live_keys.jwks_file, or the signing-key.pem of --data-dir. It writes no file. Its HTTP address serves /livez, /readyz and
+/metrics only. At the start it waits some seconds for a name that a killed process still has.
+
+Examples:
+  ONAIR__REDIS__URL=redis://10.0.0.5 ONAIR__NODE__ID=ingest-1 onair ingest --config /etc/onair.toml
+  curl -s http://manager:8080/.well-known/jwks.json > jwks.json && ONAIR__LIVE_KEYS__JWKS_FILE=jwks.json onair ingest";
+
+const MANAGER_HELP: &str = "\
+Needs redis.url, and node.media_domain for the addresses that it hands out. A cluster has one Manager; a second one waits
+some seconds whether the first is still alive, and then refuses to start. Broadcasts go on while there is none.
+
+Examples:
+  ONAIR__REDIS__URL=redis://10.0.0.5 onair manager --config /etc/onair.toml --data-dir /var/lib/onair";
 
 /// What `onair config` can do.
 #[derive(Debug, Subcommand)]
@@ -72,6 +95,26 @@ pub(crate) struct Settings {
     /// Where to serve the HTTP API [default: 127.0.0.1:8080]
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) http: Option<SocketAddr>,
+}
+
+/// The same for a process that takes no encoders.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ManagerSettings {
+    /// Configuration file (TOML); without it, defaults hold
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where database, signing key and admin token live [default: ./onair-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where to serve the HTTP API [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "IP:PORT")]
+    http: Option<SocketAddr>,
+}
+
+impl From<ManagerSettings> for Settings {
+    fn from(ManagerSettings { config, data_dir, http }: ManagerSettings) -> Self {
+        Self { config, data_dir, http, rtmp: None }
+    }
 }
 
 /// Reads the command line. Help and version are printed and end well; anything not understood is explained on stderr.

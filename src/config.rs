@@ -1,17 +1,24 @@
 //! The configuration of one node: typed sections, checked as a whole before anything is bound.
 
+mod cluster;
+mod issuers;
 mod layers;
+mod secret;
 mod sections;
 mod units;
 
 use std::time::Duration;
 
+use onair_cluster::registry::redis::{ClusterName, RedisUrl};
 use serde::{Deserialize, Serialize};
 
-use crate::logs;
+use crate::{logs, public_keys};
 
+pub(crate) use cluster::{Cluster, Redis};
+pub(crate) use issuers::IssuerConfig;
 pub(crate) use layers::{ConfigError, Fault, Loaded, Origin, load};
-pub(crate) use sections::{Cluster, Http, LiveKeys, Log, LogFormat, Node, Retention, Rtmp};
+pub(crate) use secret::FileError;
+pub(crate) use sections::{Http, LiveKeys, Log, LogFormat, Node, Retention, Rtmp};
 
 /// The commented sample file: the reference of every key, printed by `onair config default`.
 pub(crate) const SAMPLE: &str = include_str!("../docs/onair.toml");
@@ -24,12 +31,17 @@ pub(crate) struct Config {
     pub(crate) node: Node,
     /// What all nodes share.
     pub(crate) cluster: Cluster,
+    /// Where they share it.
+    pub(crate) redis: Redis,
     /// Publishers and players.
     pub(crate) rtmp: Rtmp,
     /// The API.
     pub(crate) http: Http,
     /// What producers get.
     pub(crate) live_keys: LiveKeys,
+    /// Others who make live keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) issuer: Vec<IssuerConfig>,
     /// What is remembered.
     pub(crate) retention: Retention,
     /// What is told.
@@ -45,8 +57,10 @@ impl Config {
     /// Checks what types alone cannot say. The first fault found is told.
     fn check(&self) -> Result<(), Fault> {
         self.check_node()?;
+        self.check_cluster()?;
         self.check_rtmp()?;
         self.check_live_keys()?;
+        issuers::check(&self.issuer, &self.cluster.name)?;
         self.check_retention()?;
         logs::parse(&self.log.level)
             .map(|_| ())
@@ -63,6 +77,19 @@ impl Config {
         {
             return Err(fault("node.media_domain", format!("is not a host or host:port: {domain:?}")));
         }
+        if let Some(address) = &node.advertise
+            && !is_authority(address)
+        {
+            return Err(fault("node.advertise", format!("is not a host or host:port: {address:?}")));
+        }
+        if node.id.as_ref().is_some_and(|id| id.as_str() == onair_manager::SEAT) {
+            return Err(fault("node.id", "is the name that Managers go by"));
+        }
+        node.demo().map_err(|problem| fault("node.demo_producer", format!("is no producer: {problem}")))?;
+        within("node.drain_timeout", node.drain_timeout.0, Duration::ZERO..=Duration::from_secs(600))
+    }
+
+    fn check_cluster(&self) -> Result<(), Fault> {
         let name = &self.cluster.name;
         if name.is_empty()
             || name.len() > 64
@@ -70,8 +97,18 @@ impl Config {
         {
             return Err(fault("cluster.name", "is 1 to 64 characters of A-Z a-z 0-9 . _ -"));
         }
-        node.demo().map_err(|problem| fault("node.demo_producer", format!("is no producer: {problem}")))?;
-        within("node.drain_timeout", node.drain_timeout.0, Duration::ZERO..=Duration::from_secs(600))
+        let Redis { password, password_file, confirm, url, .. } = &self.redis;
+        if password.is_some() && password_file.is_some() {
+            return Err(fault("redis.password_file", "and redis.password cannot both be set"));
+        }
+        if confirm.is_some_and(|replicas| replicas > 1) {
+            return Err(fault("redis.confirm", "must be 0 or 1"));
+        }
+        if let Some(url) = url {
+            url.expose().parse::<RedisUrl>().map_err(|e| fault("redis.url", format!("is not one: {e}")))?;
+            name.parse::<ClusterName>().map_err(|e| fault("cluster.name", format!("with a Redis: {e}")))?;
+        }
+        Ok(())
     }
 
     fn check_rtmp(&self) -> Result<(), Fault> {
@@ -112,6 +149,12 @@ impl Config {
         if !(1..=1000).contains(&keys.per_room_max) {
             return Err(fault("live_keys.per_room_max", "must be 1 to 1000"));
         }
+        if keys.public_keys.iter().any(|key| public_keys::parse(key).is_none()) {
+            return Err(fault(
+                "live_keys.public_keys",
+                "are Ed25519 keys: 32 bytes in base64url, 43 characters",
+            ));
+        }
         Ok(())
     }
 
@@ -128,15 +171,11 @@ impl Config {
     }
 }
 
-fn fault(key: &'static str, problem: impl Into<String>) -> Fault {
-    Fault { key, problem: problem.into() }
+fn fault(key: &str, problem: impl Into<String>) -> Fault {
+    Fault { key: key.to_owned(), problem: problem.into() }
 }
 
-fn within(
-    key: &'static str,
-    value: Duration,
-    range: std::ops::RangeInclusive<Duration>,
-) -> Result<(), Fault> {
+fn within(key: &str, value: Duration, range: std::ops::RangeInclusive<Duration>) -> Result<(), Fault> {
     if range.contains(&value) {
         return Ok(());
     }

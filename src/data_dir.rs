@@ -122,20 +122,7 @@ impl DataDir {
 
     /// The secret `name`, if it is there; refused if others can read it.
     pub(crate) fn read_secret(&self, name: &str) -> Result<Option<Vec<u8>>, DataDirError> {
-        let path = self.file(name);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(io_error("open", &path)(e)),
-        };
-        let meta = file.metadata().map_err(io_error("look at", &path))?;
-        refuse_mode(&path, meta.mode(), 0o077, 0o600)?;
-        let mut content = Vec::new();
-        file.take(SECRET_BYTES_MAX + 1).read_to_end(&mut content).map_err(io_error("read", &path))?;
-        if content.is_empty() || content.len() as u64 > SECRET_BYTES_MAX {
-            return Err(DataDirError::Damaged { path, problem: "is empty or far too long".to_owned() });
-        }
-        Ok(Some(content))
+        read_secret_in(&self.path, name)
     }
 
     /// Stores a secret so that a crash leaves either the old file or the new one, whole.
@@ -157,6 +144,24 @@ impl DataDir {
         fs::rename(&unfinished, &path).map_err(io_error("rename", &unfinished))?;
         File::open(&self.path).and_then(|dir| dir.sync_all()).map_err(io_error("sync", &self.path))
     }
+}
+
+/// The secret `name` in a directory that need not be ours, if it is there; refused if others can read it.
+pub(crate) fn read_secret_in(dir: &Path, name: &str) -> Result<Option<Vec<u8>>, DataDirError> {
+    let path = dir.join(name);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(io_error("open", &path)(e)),
+    };
+    let meta = file.metadata().map_err(io_error("look at", &path))?;
+    refuse_mode(&path, meta.mode(), 0o077, 0o600)?;
+    let mut content = Vec::new();
+    file.take(SECRET_BYTES_MAX + 1).read_to_end(&mut content).map_err(io_error("read", &path))?;
+    if content.is_empty() || content.len() as u64 > SECRET_BYTES_MAX {
+        return Err(DataDirError::Damaged { path, problem: "is empty or far too long".to_owned() });
+    }
+    Ok(Some(content))
 }
 
 fn io_error(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError {

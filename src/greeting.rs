@@ -1,7 +1,9 @@
 //! What a start prints to stdout: where the node listens and, ready to paste, how to go on air, watch and look.
 //!
 //! Stdout, never the log: the stream key is a secret. The first line is a promise to scripts:
-//! `onair <version> is up: node <id>, RTMP on <ip:port>, API on http://<ip:port>, data in <dir>`.
+//! `onair <version> is up: node <id>, RTMP on <ip:port>, API on http://<ip:port>, data in <dir>` of a whole node,
+//! `onair <version> is up: node <id>, RTMP on <ip:port>, probes on http://<ip:port>` of an ingest node, and
+//! `onair <version> is up: Manager of <cluster>, API on http://<ip:port>, data in <dir>` of a Manager.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,14 +13,16 @@ use std::path::Path;
 pub(crate) struct Greeting<'a> {
     /// Who we are.
     pub(crate) node: &'a str,
-    /// Where RTMP listens, with the port really taken.
-    pub(crate) rtmp: SocketAddr,
+    /// Of which cluster.
+    pub(crate) cluster: &'a str,
+    /// Where RTMP listens, with the port really taken; if it does.
+    pub(crate) rtmp: Option<SocketAddr>,
     /// Where the API listens, likewise.
     pub(crate) http: SocketAddr,
     /// `host[:port]` for players.
     pub(crate) media_domain: &'a str,
-    /// Where the admin token is.
-    pub(crate) data_dir: &'a Path,
+    /// Where the admin token is, if there is a Manager.
+    pub(crate) data_dir: Option<&'a Path>,
     /// The demo producer's address, if one is to be shown.
     pub(crate) demo: Option<Demo>,
 }
@@ -38,12 +42,16 @@ pub(crate) struct Demo {
 impl fmt::Display for Greeting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let version = env!("CARGO_PKG_VERSION");
-        let data = self.data_dir.display();
-        let Self { node, rtmp, http, .. } = self;
-        writeln!(
-            f,
-            "onair {version} is up: node {node}, RTMP on {rtmp}, API on http://{http}, data in {data}"
-        )?;
+        let Self { node, cluster, rtmp, http, .. } = self;
+        write!(f, "onair {version} is up: ")?;
+        match rtmp {
+            Some(rtmp) => write!(f, "node {node}, RTMP on {rtmp}")?,
+            None => write!(f, "Manager of {cluster}")?,
+        }
+        let Some(data) = self.data_dir.map(Path::display) else {
+            return writeln!(f, ", probes on http://{http}");
+        };
+        writeln!(f, ", API on http://{http}, data in {data}")?;
         let token = format!("-H \"Authorization: Bearer $(cat {}/admin-token)\"", shell(&data.to_string()));
         let api = format!("http://{}", reachable(*http));
         if let Some(demo) = &self.demo {
@@ -116,10 +124,11 @@ mod tests {
     fn greeting(demo: Option<Demo>) -> String {
         Greeting {
             node: "n1",
-            rtmp: "0.0.0.0:1935".parse().unwrap(),
+            cluster: "onair",
+            rtmp: Some("0.0.0.0:1935".parse().unwrap()),
             http: "127.0.0.1:8080".parse().unwrap(),
             media_domain: "127.0.0.1",
-            data_dir: Path::new("./onair data"),
+            data_dir: Some(Path::new("./onair data")),
             demo,
         }
         .to_string()
@@ -134,6 +143,28 @@ mod tests {
         );
         assert_eq!(text.lines().next(), Some(first.as_str()));
         assert!(!text.contains("Stream Key"));
+    }
+
+    #[test]
+    fn each_half_says_what_it_is() {
+        let version = env!("CARGO_PKG_VERSION");
+        let whole = Greeting {
+            node: "n1",
+            cluster: "blue",
+            rtmp: Some("0.0.0.0:1935".parse().unwrap()),
+            http: "127.0.0.1:8080".parse().unwrap(),
+            media_domain: "",
+            data_dir: None,
+            demo: None,
+        };
+        let ingest = format!(
+            "onair {version} is up: node n1, RTMP on 0.0.0.0:1935, probes on http://127.0.0.1:8080\n"
+        );
+        assert_eq!(whole.to_string(), ingest);
+        let manager = Greeting { rtmp: None, data_dir: Some(Path::new("d")), ..whole }.to_string();
+        let first =
+            format!("onair {version} is up: Manager of blue, API on http://127.0.0.1:8080, data in d");
+        assert_eq!(manager.lines().next(), Some(first.as_str()));
     }
 
     #[test]

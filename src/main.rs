@@ -6,33 +6,46 @@ mod config;
 mod data_dir;
 mod demo;
 mod descriptors;
+mod error;
 mod exit;
 mod greeting;
+mod ingest;
+mod issuers;
+mod jwks;
+mod life;
 mod logs;
+mod manager;
+mod membership;
+mod node;
+mod public_keys;
+mod run;
 mod secrets;
-mod serve;
 mod show;
 mod signals;
+mod truth;
 
 use std::process::ExitCode;
 
 use cli::{Command, ConfigCommand, Settings};
 use config::{Loaded, SAMPLE};
 use exit::Exit;
+use node::Role;
 
 fn main() -> ExitCode {
     let outcome = cli::parse().and_then(|cli| match cli.command {
-        Command::Serve(settings) => serve(&settings),
+        Command::Serve(settings) => run(&settings, Role::Whole),
+        Command::Ingest(settings) => run(&settings, Role::Ingest),
+        Command::Manager(settings) => run(&settings.into(), Role::Manager),
         Command::Config(ConfigCommand::Default) => show::print(SAMPLE),
         Command::Config(ConfigCommand::Check(settings)) => show::print(&show::in_force(&load(&settings)?)),
     });
     outcome.err().unwrap_or(Exit::Success).into()
 }
 
-fn serve(settings: &Settings) -> Result<(), Exit> {
+fn run(settings: &Settings, role: Role) -> Result<(), Exit> {
     let config = load(settings)?.config;
     logs::start(&config.log).map_err(|e| complain(Exit::Config, &e))?;
-    serve::serve(&config).map_err(|e| complain(e.exit(), &e))
+    run::run(&config, role).map_err(|e| complain(e.exit(), &e))
 }
 
 fn load(settings: &Settings) -> Result<Loaded, Exit> {

@@ -1,13 +1,15 @@
 //! What a node must keep to itself: the signing key and the admin token, made at the first start.
 
+use std::path::Path;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use onair_cluster::live_key::{LiveKeySigner, SignerError};
+use onair_cluster::live_key::{LiveKeySigner, PublicKey, SignerError};
 use onair_manager::AdminToken;
 use rand::Rng;
 use thiserror::Error;
 
-use crate::data_dir::{DataDir, DataDirError};
+use crate::data_dir::{self, DataDir, DataDirError};
 use crate::exit::Exit;
 
 /// The file of the Ed25519 key that signs live keys.
@@ -62,6 +64,16 @@ impl Secrets {
             signer: LiveKeySigner::from_pem(cluster, pem)?,
             admin_token: AdminToken::new(token.trim()).map_err(SecretsError::Token)?,
         })
+    }
+}
+
+impl Secrets {
+    /// The public half of the signing key that another process keeps in `dir`, if it is there. Nothing is made or locked: a
+    /// node beside a Manager only looks.
+    pub(crate) fn public_key_in(dir: &Path, cluster: &str) -> Result<Option<PublicKey>, SecretsError> {
+        let Some(key) = data_dir::read_secret_in(dir, SIGNING_KEY)? else { return Ok(None) };
+        let signer = LiveKeySigner::from_pem(cluster, text(SIGNING_KEY, &key)?)?;
+        Ok(Some(signer.public_key()))
     }
 }
 

@@ -8,19 +8,31 @@ use toml::{Table, Value};
 use crate::config::Loaded;
 use crate::exit::Exit;
 
-/// The values in force as TOML that can be used as a file, each with its origin. None of them is a secret.
+/// The values in force as TOML, each with its origin. It can be used as a file, once its secrets are filled in again.
 pub(crate) fn in_force(loaded: &Loaded) -> String {
     let mut text = String::from("# What is in force, and where each value comes from.\n");
-    for (section, keys) in &Table::try_from(&loaded.config).unwrap_or_default() {
-        let Value::Table(keys) = keys else { continue };
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "\n[{section}]");
-        for (key, value) in keys {
-            let line = format!("{key} = {value}");
-            let _ = writeln!(text, "{line:<36} # {}", loaded.origin(&format!("{section}.{key}")));
+    for (section, value) in &Table::try_from(&loaded.config).unwrap_or_default() {
+        match value {
+            Value::Table(keys) => show(&mut text, &format!("[{section}]"), section, keys, loaded),
+            Value::Array(tables) => {
+                for (place, table) in tables.iter().enumerate() {
+                    let Value::Table(keys) = table else { continue };
+                    show(&mut text, &format!("[[{section}]]"), &format!("{section}[{place}]"), keys, loaded);
+                }
+            }
+            _ => {}
         }
     }
     text
+}
+
+fn show(text: &mut String, head: &str, section: &str, keys: &Table, loaded: &Loaded) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "\n{head}");
+    for (key, value) in keys {
+        let line = format!("{key} = {value}");
+        let _ = writeln!(text, "{line:<36} # {}", loaded.origin(&format!("{section}.{key}")));
+    }
 }
 
 /// Prints to stdout. A reader that has gone away (`| head`) is no failure of ours.

@@ -112,6 +112,12 @@ impl IngestNode {
         self.reports.load(self.admission.connections())
     }
 
+    /// The same for whoever outlives this handle.
+    pub fn meter(&self) -> impl Fn() -> NodeLoad + Send + Sync + 'static {
+        let (reports, admission) = (self.reports.clone(), self.admission.clone());
+        move || reports.load(admission.connections())
+    }
+
     /// Resolves when the tree has ended by itself, which it does only when it cannot go on.
     pub async fn died(&mut self) {
         let _ended = (&mut self.task).await;

@@ -8,6 +8,7 @@ mod body;
 mod broadcasts;
 mod frame;
 pub(crate) mod health;
+mod issuers;
 mod live_keys;
 mod nodes;
 mod openapi;
@@ -49,6 +50,7 @@ pub(crate) fn table() -> Vec<Entry> {
         row(Method::GET,    "/v1/broadcasts",                         to(broadcasts::list)),
         row(Method::GET,    "/v1/live-keys/{live_key}",               to(live_keys::one)),
         row(Method::DELETE, "/v1/live-keys/{live_key}",               to(live_keys::revoke)),
+        row(Method::POST,   "/v1/issuers/{issuer}/revocations",       to(issuers::revoke)),
         row(Method::GET,    "/v1/nodes",                              to(nodes::list)),
         row(Method::POST,   "/v1/nodes/{node}/drain",                 to(nodes::drain)),
         row(Method::GET,    "/livez",                                 to(health::livez)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use onair_cluster::live_key::LiveKeySigner;
+use onair_cluster::live_key::{Issuer, LiveKeySigner};
 use onair_cluster::nodes::Nodes;
 use onair_cluster::{Registry, RegistryError};
 use tokio::sync::watch;
@@ -25,6 +25,7 @@ pub(crate) struct Core {
     pub(crate) nodes: Arc<dyn Nodes>,
     pub(crate) live_db: Arc<dyn LiveDb>,
     pub(crate) signer: LiveKeySigner,
+    pub(crate) issuers: Vec<Issuer>,
     pub(crate) admin_token: AdminToken,
     pub(crate) metrics: ManagerMetrics,
     pub(crate) prometheus: Arc<prometheus_client::registry::Registry>,
@@ -54,6 +55,7 @@ impl Core {
             nodes: parts.nodes,
             live_db,
             signer: parts.signer,
+            issuers: parts.issuers,
             admin_token: parts.admin_token,
             metrics: parts.metrics,
             prometheus: parts.prometheus,

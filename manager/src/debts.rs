@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use onair_cluster::registry::Hold;
+use onair_cluster::registry::{Hold, KeyRecord};
 use onair_cluster::{LiveKeyId, RoomId, UnixMs};
 use parking_lot::Mutex;
 
@@ -19,6 +19,10 @@ pub(crate) enum Debt {
     KeyRow(LiveKeyId, UnixMs),
     /// The registry: the key is revoked.
     KeyRecord(LiveKeyId),
+    /// The Live DB: this key of another issuer is denied.
+    DenialRow(KeyRecord),
+    /// The registry: likewise.
+    DenialRecord(KeyRecord),
     /// The Live DB: the room is held, or free.
     HoldRow(RoomId, Option<Hold>),
 }
@@ -28,6 +32,8 @@ pub(crate) enum Debt {
 pub(crate) enum About {
     KeyRow(LiveKeyId),
     KeyRecord(LiveKeyId),
+    DenialRow(LiveKeyId),
+    DenialRecord(LiveKeyId),
     HoldRow(RoomId),
 }
 
@@ -36,6 +42,8 @@ impl Debt {
         match self {
             Self::KeyRow(id, _) => About::KeyRow(id.clone()),
             Self::KeyRecord(id) => About::KeyRecord(id.clone()),
+            Self::DenialRow(record) => About::DenialRow(record.live_key_id.clone()),
+            Self::DenialRecord(record) => About::DenialRecord(record.live_key_id.clone()),
             Self::HoldRow(room, _) => About::HoldRow(room.clone()),
         }
     }
@@ -44,6 +52,10 @@ impl Debt {
     async fn pay(&self, core: &Core) -> bool {
         let answer = match self {
             Self::KeyRecord(id) => return core.note_registry(core.registry.revoke(id).await).is_ok(),
+            Self::DenialRecord(record) => {
+                return core.note_registry(core.registry.put_key(record).await).is_ok();
+            }
+            Self::DenialRow(record) => core.ask_db(core.live_db.deny_key(record, UnixMs::now())).await,
             Self::KeyRow(id, at) => core.ask_db(core.live_db.revoke_key(id, *at)).await.map(|_| ()),
             Self::HoldRow(room, Some(hold)) => {
                 core.ask_db(core.live_db.put_hold(room, hold, UnixMs::now())).await

@@ -73,7 +73,10 @@ pub trait LiveDb: Send + Sync + 'static {
     async fn key(&self, id: &LiveKeyId) -> Result<Option<KeyRow>, LiveDbError>;
     /// Marks a key as revoked, unless it is already. Returns it as it is then.
     async fn revoke_key(&self, id: &LiveKeyId, now: UnixMs) -> Result<Option<KeyRow>, LiveDbError>;
-    /// Keys that have not expired, revoked ones too, by id after `after`, at most `limit`. What a registry without memory
+    /// Refuses a key of another issuer until `record.expires_at`, whether or not anybody has ever seen it. Asked again, the
+    /// later end holds.
+    async fn deny_key(&self, record: &KeyRecord, now: UnixMs) -> Result<(), LiveDbError>;
+    /// Keys that have not expired, revoked and [denied](Self::deny_key) ones too, by id after `after`, at most `limit`. What a registry without memory
     /// is filled from.
     async fn keys(
         &self,

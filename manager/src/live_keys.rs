@@ -1,7 +1,7 @@
 //! Revoking a live key: the Live DB first, then the registry, which cuts what is on air with it in the same step.
 
 use onair_cluster::events::EndReason;
-use onair_cluster::registry::Order;
+use onair_cluster::registry::{KeyRecord, Order};
 use onair_cluster::{LiveKeyId, RoomId, UnixMs};
 
 use crate::ManagerError;
@@ -36,9 +36,11 @@ pub(crate) async fn revoke(core: &Core, id: &LiveKeyId) -> Result<Revocation, Ma
                 Err(_) => owe(core, Debt::KeyRecord(id.clone()))?,
             }
         }
-        // Not one of ours; the registry may know it all the same.
-        Ok(None) if core.note_registry(core.registry.revoke(id).await)? => Revocation::Recorded,
-        Ok(None) => Revocation::Unknown,
+        // Not one of ours; but one that another issuer's claim has put on record.
+        Ok(None) => match core.note_registry(core.registry.key(id).await)? {
+            Some(record) => return deny(core, &record).await,
+            None => Revocation::Unknown,
+        },
         Err(away @ LiveDbError::Away(_)) => {
             if !core.note_registry(core.registry.revoke(id).await)? {
                 // Nobody who answers knows it: that is not "no such key".
@@ -52,6 +54,29 @@ pub(crate) async fn revoke(core: &Core, id: &LiveKeyId) -> Result<Revocation, Ma
         let is_recorded = revocation == Revocation::Recorded;
         KeyRevoked { live_key_id: id, is_recorded }.emit(&core.metrics);
     }
+    Ok(revocation)
+}
+
+/// Refuses a key of another issuer until its record may be forgotten, seen or never seen, and cuts what is on air with it.
+/// The Live DB comes first here too: a registry that loses its memory would let the key in again.
+pub(crate) async fn deny(core: &Core, record: &KeyRecord) -> Result<Revocation, ManagerError> {
+    let record = KeyRecord { revoked: true, ..record.clone() };
+    let id = &record.live_key_id;
+    let row = match core.ask_db(core.live_db.deny_key(&record, UnixMs::now())).await {
+        Ok(()) => Revocation::Recorded,
+        Err(LiveDbError::Away(_)) => owe(core, Debt::DenialRow(record.clone()))?,
+        Err(e) => return Err(e.into()),
+    };
+    let revocation = match core.note_registry(core.registry.put_key(&record).await) {
+        Ok(()) => row,
+        // One of the two must know, or nobody does.
+        Err(e) if row == Revocation::Owed => {
+            core.debts.forget(&About::DenialRow(id.clone()));
+            return Err(e.into());
+        }
+        Err(_) => owe(core, Debt::DenialRecord(record.clone()))?,
+    };
+    KeyRevoked { live_key_id: id, is_recorded: revocation == Revocation::Recorded }.emit(&core.metrics);
     Ok(revocation)
 }
 

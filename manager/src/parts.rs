@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use onair_cluster::Registry;
-use onair_cluster::live_key::LiveKeySigner;
+use onair_cluster::live_key::{Issuer, LiveKeySigner};
 use onair_cluster::nodes::Nodes;
 
 use crate::ManagerError;
@@ -25,6 +25,8 @@ pub struct ManagerParts {
     pub nodes: Arc<dyn Nodes>,
     /// Makes live keys.
     pub signer: LiveKeySigner,
+    /// Others who make live keys: theirs can be revoked here.
+    pub issuers: Vec<Issuer>,
     /// What a request to `/v1` must bear.
     pub admin_token: AdminToken,
     /// Made with [`ManagerMetrics::register`], before the metrics registry below is closed.

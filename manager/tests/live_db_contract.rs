@@ -32,6 +32,7 @@ macro_rules! all_cases {
                 addresses::expired_and_revoked_keys_take_no_place,
                 addresses::revoking_twice_keeps_the_first_time,
                 addresses::keys_and_holds_are_listed_page_by_page_until_they_expire,
+                addresses::a_denied_key_is_listed_among_the_others_until_it_may_be_forgotten,
                 events::a_session_is_told_from_grant_to_end,
                 events::repeated_events_change_nothing,
                 events::ended_alone_writes_session_broadcast_and_both_messages,

@@ -71,8 +71,8 @@ pub(crate) enum ConfigError {
 /// A key that passed its type but not its meaning.
 #[derive(Debug)]
 pub(crate) struct Fault {
-    /// `section.key`.
-    pub(crate) key: &'static str,
+    /// `section.key`, or `section[place].key` in a list of tables.
+    pub(crate) key: String,
     /// What is wrong with its value.
     pub(crate) problem: String,
 }
@@ -93,7 +93,7 @@ impl Loaded {
 
     fn fault(&self, fault: Fault) -> ConfigError {
         let Fault { key, problem } = fault;
-        ConfigError::Wrong { origin: self.origin(key), problem: format!("{key} {problem}") }
+        ConfigError::Wrong { origin: self.origin(&key), problem: format!("{key} {problem}") }
     }
 
     fn set(&mut self, key: &str, origin: Origin) {
@@ -143,11 +143,22 @@ fn read_file(path: &Path, origins: &mut BTreeMap<String, Origin>) -> Result<Tabl
     toml::from_str::<Config>(&text).map_err(refuse)?;
     let spanned = DeTable::parse(&text).map_err(refuse)?;
     for (section, value) in spanned.get_ref() {
-        if let DeValue::Table(keys) = value.get_ref() {
-            for key in keys.keys() {
-                let name = format!("{}.{}", section.get_ref(), key.get_ref());
-                origins.insert(name, at(key.span().start));
+        let section = section.get_ref();
+        match value.get_ref() {
+            DeValue::Table(keys) => {
+                for key in keys.keys() {
+                    origins.insert(format!("{section}.{}", key.get_ref()), at(key.span().start));
+                }
             }
+            DeValue::Array(tables) => {
+                for (place, table) in tables.iter().enumerate() {
+                    let DeValue::Table(keys) = table.get_ref() else { continue };
+                    for key in keys.keys() {
+                        origins.insert(format!("{section}[{place}].{}", key.get_ref()), at(key.span().start));
+                    }
+                }
+            }
+            _ => {}
         }
     }
     toml::from_str(&text).map_err(refuse)
@@ -199,9 +210,10 @@ fn apply_env(
     for value in literal.into_iter().chain([Value::String(text.to_owned())]) {
         let mut tried = table.clone();
         let entry = tried.entry(section).or_insert_with(|| Value::Table(Table::new()));
-        if let Value::Table(keys) = entry {
-            keys.insert(key.to_owned(), value);
-        }
+        let Value::Table(keys) = entry else {
+            return Err(wrong(origin, format!("[[{section}]] is set in the file only")));
+        };
+        keys.insert(key.to_owned(), value);
         match deserialize(&tried) {
             Ok(config) => {
                 *table = tried;

@@ -19,6 +19,8 @@ pub(crate) struct Node {
     pub(crate) data_dir: PathBuf,
     /// `host[:port]` in the addresses that producers get; the RTMP listener's unless set.
     pub(crate) media_domain: Option<String>,
+    /// `host[:port]` where encoders and players reach this very node; shown to operators.
+    pub(crate) advertise: Option<String>,
     /// The producer whose address is printed at start; empty for none.
     pub(crate) demo_producer: String,
     /// How long a drain may take.
@@ -31,6 +33,7 @@ impl Default for Node {
             id: None,
             data_dir: PathBuf::from("./onair-data"),
             media_domain: None,
+            advertise: None,
             demo_producer: "demo".to_owned(),
             drain_timeout: Period::secs(10),
         }
@@ -117,20 +120,6 @@ impl Rtmp {
     }
 }
 
-/// `[cluster]`: what all nodes of a cluster share.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Cluster {
-    /// Its name, and the issuer of its live keys.
-    pub(crate) name: String,
-}
-
-impl Default for Cluster {
-    fn default() -> Self {
-        Self { name: "onair".to_owned() }
-    }
-}
-
 /// `[http]`: the API's listener.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -155,11 +144,21 @@ pub(crate) struct LiveKeys {
     pub(crate) lifetime_max: Period,
     /// Valid keys a room may have at once.
     pub(crate) per_room_max: usize,
+    /// Ed25519 keys whose live keys are good, beside the data directory's.
+    pub(crate) public_keys: Vec<String>,
+    /// A file with more of them, as a JSON Web Key Set.
+    pub(crate) jwks_file: Option<PathBuf>,
 }
 
 impl Default for LiveKeys {
     fn default() -> Self {
-        Self { lifetime: Period::days(30), lifetime_max: Period::days(366), per_room_max: 8 }
+        Self {
+            lifetime: Period::days(30),
+            lifetime_max: Period::days(366),
+            per_room_max: 8,
+            public_keys: Vec::new(),
+            jwks_file: None,
+        }
     }
 }
 

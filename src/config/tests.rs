@@ -33,7 +33,18 @@ fn the_sample_file_says_exactly_the_defaults() {
     let sample: Table = SAMPLE.parse().unwrap();
     let defaults = Table::try_from(Config::default()).unwrap();
     assert_eq!(sample, defaults, "every key with a default stands in the sample, and no other");
-    for key in ["id", "media_domain"] {
+    for key in [
+        "id",
+        "media_domain",
+        "advertise",
+        "url",
+        "username",
+        "password",
+        "password_file",
+        "tls_ca_file",
+        "confirm",
+        "jwks_file",
+    ] {
         assert!(
             SAMPLE.contains(&format!("\n# {key} = ")),
             "{key} has no fixed default and stands as a comment"
@@ -125,6 +136,90 @@ fn a_variable_needs_no_quotes_and_may_look_like_a_number() {
     assert_eq!(config.node.id.unwrap().as_str(), "42");
     assert_eq!(config.rtmp.chunk_size, 4096);
     assert_eq!(config.log.format, LogFormat::Json);
+}
+
+#[test]
+fn a_secret_is_never_part_of_a_complaint_or_of_what_is_shown() {
+    let file = "[redis]\nurl = \"redis://anna:hunter2@h\"\npassword = \"hunter2\"\n";
+    let shown = crate::show::in_force(&with_file(file, &[]).unwrap());
+    assert!(
+        shown.contains("url = \"redis://(secret)@h\"") && shown.contains("password = \"(secret)\""),
+        "{shown}"
+    );
+    assert!(!shown.contains("hunter2") && !shown.contains("anna"), "{shown}");
+    for (file, place) in [
+        ("[redis]\nurl = \"http://hunter2@h\"\n", "onair.toml:2:1: redis.url"),
+        ("[redis]\npassword = 4711\n", "onair.toml:2:12: expected a text in quotes"),
+        ("[redis]\npassword = [\"hunter2\"]\n", "onair.toml:2:12: invalid type: sequence"),
+        ("[redis]\npassword = \"hunter2\"\npassword_file = \"f\"\n", "onair.toml:3:1: redis.password_file"),
+    ] {
+        let text = refusal(file, &[]);
+        assert!(text.starts_with(place), "{text}");
+        assert!(!text.contains("hunter2") && !text.contains("4711"), "{text}");
+    }
+    // Digits in the environment are a text without quotes.
+    let env = [("ONAIR__REDIS__PASSWORD", "4711"), ("ONAIR__REDIS__URL", "redis://h")];
+    let redis = with_file("", &env).unwrap().config.redis;
+    assert_eq!(redis.password.unwrap().expose(), "4711");
+    let text = refusal("", &[("ONAIR__REDIS__URL", "redis://u:hunter2@")]);
+    assert!(
+        text.starts_with("environment variable ONAIR__REDIS__URL: redis.url") && !text.contains("hunter2"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_a_cluster_needs_is_checked_before_anything_is_bound() {
+    for (file, complaint) in [
+        ("[redis]\nconfirm = 2\n", "redis.confirm must be 0 or 1"),
+        ("[redis]\nurl = \"redis://h\"\n[cluster]\nname = \"a.b\"\n", "cluster.name"),
+        ("[node]\nid = \"onair.manager\"\n", "node.id is the name that Managers go by"),
+        ("[node]\nadvertise = \"rtmp://h\"\n", "node.advertise"),
+        ("[live_keys]\npublic_keys = [\"abc\"]\n", "live_keys.public_keys"),
+    ] {
+        assert!(refusal(file, &[]).contains(complaint), "{complaint}");
+    }
+}
+
+const ISSUER: &str = "[[issuer]]\nname = \"shop\"\niss = \"https://shop.example\"\naud = \"onair\"\n";
+const KEYS: &str = "public_keys = [\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"]\n";
+
+#[test]
+fn issuers_are_a_list_of_tables_and_shown_as_one() {
+    let second = format!("{ISSUER}jwks_url = \"https://shop.example/jwks.json\"\n").replace("shop", "club");
+    let loaded = with_file(&format!("{ISSUER}{KEYS}{second}"), &[]).unwrap();
+    let [shop, club] = &loaded.config.issuer[..] else { panic!("two of them") };
+    assert_eq!((shop.name.as_str(), shop.public_keys.len()), ("shop", 1));
+    assert_eq!((club.jwks_refresh, club.lifetime_max), (units::Period::secs(300), units::Period::days(1)));
+    let shown = crate::show::in_force(&loaded);
+    assert_eq!(with_file(&shown, &[]).unwrap().config, loaded.config, "{shown}");
+}
+
+#[test]
+fn a_wrong_issuer_is_told_with_its_place() {
+    let key = |line: &str| format!("{ISSUER}{KEYS}{line}\n");
+    for (file, complaint) in [
+        (ISSUER.to_owned(), "onair.toml:2:1: issuer[0].name needs public_keys, jwks_file or jwks_url"),
+        (
+            key("").replace("shop\"\niss", "Shop\"\niss"),
+            "onair.toml:2:1: issuer[0].name is 1 to 16 characters",
+        ),
+        (key("lifetime_max = \"0s\""), "onair.toml:6:1: issuer[0].lifetime_max"),
+        (key("jwks_refresh = \"5s\""), "onair.toml:6:1: issuer[0].jwks_refresh must be 60s to 1d"),
+        (key("jwks_url = \"https://h\""), "onair.toml:6:1: issuer[0].jwks_url tells all keys"),
+        (
+            format!("{ISSUER}jwks_url = \"http://h\"\n"),
+            "onair.toml:5:1: issuer[0].jwks_url must begin with https://",
+        ),
+        (format!("{}{}", key(""), key("")), "issuer[1].name is another issuer's already"),
+        (key("").replace("https://shop.example", "onair"), "issuer[0].iss is another issuer's already"),
+        (key("speed = 1"), "onair.toml:6:1: unknown field `speed`"),
+    ] {
+        let text = refusal(&file, &[]);
+        assert!(text.contains(complaint), "{text}\n{complaint}");
+    }
+    let text = refusal(&key(""), &[("ONAIR__ISSUER__NAME", "x")]);
+    assert!(text.contains("[[issuer]] is set in the file only"), "{text}");
 }
 
 #[test]

@@ -67,7 +67,9 @@ impl From<KeyRecord> for LiveKeyView {
 pub(super) async fn one(core: web::Data<Core>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let id: LiveKeyId = params::path("live_key", &id)?;
     let view: Option<LiveKeyView> = match core.ask_db(core.live_db.key(&id)).await {
-        Ok(row) => row.map(LiveKeyView::from),
+        Ok(Some(row)) => Some(row.into()),
+        // Not one of ours; another issuer's are on record where they are used.
+        Ok(None) => core.note_registry(core.registry.key(&id).await)?.map(LiveKeyView::from),
         Err(e @ LiveDbError::Away(_)) => {
             // Whether a key is revoked is known without history.
             let record = core.note_registry(core.registry.key(&id).await)?.ok_or(e)?;

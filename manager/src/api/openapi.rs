@@ -7,7 +7,7 @@ use actix_web::http::header::CACHE_CONTROL;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{broadcasts, health, live_keys, nodes, producers, rooms, sessions};
+use super::{broadcasts, health, issuers, live_keys, nodes, producers, rooms, sessions};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,6 +27,7 @@ use super::{broadcasts, health, live_keys, nodes, producers, rooms, sessions};
         broadcasts::list,
         live_keys::one,
         live_keys::revoke,
+        issuers::revoke,
         nodes::list,
         nodes::drain,
         health::livez,

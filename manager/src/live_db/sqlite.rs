@@ -169,6 +169,13 @@ impl LiveDb for SqliteLiveDb {
         settle(tx, done).await
     }
 
+    async fn deny_key(&self, record: &KeyRecord, now: UnixMs) -> Result<(), LiveDbError> {
+        let mut writer = self.connections.writer().await?;
+        let mut tx = begin(&mut writer).await?;
+        let done = keys::deny(&mut tx, record, now).await;
+        settle(tx, done).await
+    }
+
     async fn keys(
         &self,
         after: Option<&LiveKeyId>,

@@ -39,6 +39,7 @@ async fn start() -> World {
         registry_life: RegistryLife::OurOwn,
         nodes: Arc::new(LocalNodes::default()),
         signer: LiveKeySigner::generate("onair").unwrap(),
+        issuers: Vec::new(),
         admin_token: AdminToken::new("0123456789abcdef").unwrap(),
         metrics,
         prometheus: Arc::new(prometheus),

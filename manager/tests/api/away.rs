@@ -53,6 +53,7 @@ switched! {
     fn add_key(key: &NewKey, in_use: Option<&LiveKeyId>, max: usize) -> Vec<LiveKeyId>;
     fn key(id: &LiveKeyId) -> Option<KeyRow>;
     fn revoke_key(id: &LiveKeyId, now: UnixMs) -> Option<KeyRow>;
+    fn deny_key(record: &KeyRecord, now: UnixMs) -> ();
     fn keys(after: Option<&LiveKeyId>, limit: usize, now: UnixMs) -> Vec<KeyRecord>;
     fn put_hold(room: &RoomId, hold: &Hold, now: UnixMs) -> ();
     fn lift_hold(room: &RoomId) -> bool;

@@ -1,10 +1,13 @@
 //! Looking at live keys, and revoking them.
 
+use std::time::Duration;
+
 use onair_cluster::events::EndReason;
-use onair_cluster::{Registry, UnixMs};
+use onair_cluster::registry::{KeyRecord, Takeover};
+use onair_cluster::{Registry, RoomId, UnixMs};
 use serde_json::{Value, json};
 
-use crate::support::{Api, Session, eventually};
+use crate::support::{Api, Session, eventually, platform};
 
 #[tokio::test]
 async fn a_key_is_shown_without_the_key() {
@@ -48,4 +51,61 @@ async fn a_session_that_outlived_its_key_is_cut_by_revoking_it_all_the_same() {
         .await;
     api.delete(&format!("/v1/live-keys/{key}")).expect(204);
     assert_eq!(session.lease(&api.registry).await.unwrap().order.unwrap().reason, EndReason::Revoked);
+}
+
+/// A claim with a key of the platform's, as a node makes it from the key's own claims.
+async fn claim_of_the_platform(api: &Api, jti: &str) -> Option<Session> {
+    let room = RoomId::parse("r1").unwrap();
+    let record = KeyRecord {
+        live_key_id: platform().live_key_id(&room, jti).unwrap(),
+        room_id: room,
+        producer_id: "alice".parse().unwrap(),
+        takeover: Takeover::Idle,
+        max_duration: None,
+        revoked: false,
+        expires_at: UnixMs::now().plus(Duration::from_secs(60)),
+    };
+    Session::issued(&api.registry, record).await
+}
+
+#[tokio::test]
+async fn a_key_of_another_issuer_is_revoked_by_the_id_it_has_here_and_stays_so() {
+    let api = Api::start().await;
+    let session = claim_of_the_platform(&api, "j1").await.unwrap();
+    let key = session.card.live_key_id.clone();
+    let view = api.get(&format!("/v1/live-keys/{key}")).expect(200).json;
+    assert_eq!((&view["state"], &view["producer_id"]), (&json!("active"), &json!("alice")));
+    api.delete(&format!("/v1/live-keys/{key}")).expect(204);
+    assert_eq!(session.lease(&api.registry).await.unwrap().order.unwrap().reason, EndReason::Revoked);
+    session.end(&api.registry, EndReason::Revoked).await;
+    assert!(claim_of_the_platform(&api, "j1").await.is_none());
+    let remembered = api.live_db.keys(None, 10, UnixMs::now()).await.unwrap();
+    assert!(
+        remembered.iter().any(|record| record.live_key_id == key && record.revoked),
+        "for a lost registry"
+    );
+}
+
+#[tokio::test]
+async fn a_key_of_another_issuer_can_be_refused_before_it_was_ever_seen() {
+    let api = Api::start().await;
+    let path = "/v1/issuers/platform/revocations";
+    let view = api.post(path, json!({"jti": "j2", "room_id": "r1"})).expect(200).json;
+    assert_eq!(view["live_key_id"], platform().live_key_id(&"r1".parse().unwrap(), "j2").unwrap().as_str());
+    assert!(claim_of_the_platform(&api, "j2").await.is_none());
+    assert!(claim_of_the_platform(&api, "j3").await.is_some(), "only that one");
+    api.post(path, json!({"jti": "j3", "room_id": "r1", "keep_seconds": 60})).expect(200);
+    let order = api.registry.lease(&"r1".parse().unwrap()).await.unwrap().unwrap().order;
+    assert_eq!(order.unwrap().reason, EndReason::Revoked, "and what is on air with it is cut");
+
+    let code = api.post("/v1/issuers/nobody/revocations", json!({"jti": "j", "room_id": "r1"})).expect(404);
+    assert_eq!(code.code(), "issuer_unknown");
+    for wrong in [
+        json!({"jti": "", "room_id": "r1"}),
+        json!({"jti": "j", "room_id": "a/b"}),
+        json!({"jti": "j"}),
+        json!({"jti": "j", "room_id": "r1", "keep_seconds": 0}),
+    ] {
+        assert_eq!(api.post(path, wrong).expect(400).code(), "bad_body");
+    }
 }

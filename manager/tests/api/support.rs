@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onair_cluster::events::{AudioFacts, EndReason, VideoFacts};
-use onair_cluster::live_key::LiveKeySigner;
+use onair_cluster::live_key::{Issuer, IssuerTerms, KeySet, LiveKeySigner};
 use onair_cluster::nodes::{LocalNodes, Nodes};
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{
@@ -75,6 +75,7 @@ impl Setup {
             registry_life,
             nodes: Arc::clone(&nodes) as Arc<dyn Nodes>,
             signer: LiveKeySigner::generate("onair").unwrap(),
+            issuers: vec![platform()],
             admin_token: AdminToken::new(TOKEN).unwrap(),
             metrics,
             prometheus: Arc::new(prometheus),
@@ -103,6 +104,17 @@ impl Setup {
         api.document = api.get("/openapi.json").json;
         Ok(api)
     }
+}
+
+/// Another issuer, whose keys nobody checks here.
+pub(crate) fn platform() -> Issuer {
+    let terms = IssuerTerms {
+        name: "platform".to_owned(),
+        iss: "https://platform.example".to_owned(),
+        aud: "onair".to_owned(),
+        lifetime_max: Duration::from_secs(3_600),
+    };
+    Issuer::new(terms, KeySet::default())
 }
 
 /// A running Manager.
@@ -259,6 +271,22 @@ impl Session {
         key: LiveKeyId,
         node: &str,
     ) -> Option<Self> {
+        Self::claimed(registry, room, key, node, None).await
+    }
+
+    /// Claims a room with a key that another issuer minted.
+    pub(crate) async fn issued(registry: &LocalRegistry, record: KeyRecord) -> Option<Self> {
+        let (room, key) = (record.room_id.clone(), record.live_key_id.clone());
+        Self::claimed(registry, room, key, "node-1", Some(record)).await
+    }
+
+    async fn claimed(
+        registry: &LocalRegistry,
+        room: RoomId,
+        key: LiveKeyId,
+        node: &str,
+        issued: Option<KeyRecord>,
+    ) -> Option<Self> {
         let claim = Claim {
             session_id: SessionId::random(),
             room_id: room,
@@ -266,7 +294,7 @@ impl Session {
             node_id: NodeId::parse(node).unwrap(),
             client_addr: "192.0.2.7".parse().unwrap(),
             client_agent: "obs 30".to_owned(),
-            issued: None,
+            issued,
         };
         let batch = Batch { claims: vec![claim], ..Batch::default() };
         let reply = registry.commit(&batch).await.claims.remove(0).unwrap();

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use onair_cluster::LiveKeyId;
-use onair_cluster::registry::{Hold, Takeover};
+use onair_cluster::registry::{Hold, KeyRecord, Takeover};
+use onair_manager::config::Retention;
 use onair_manager::live_db::{LiveDb, LiveDbError, NewKey, WhyRevoked};
 
 use super::{at, card, ended, granted, producer, room};
@@ -139,4 +140,38 @@ pub(crate) async fn keys_and_holds_are_listed_page_by_page_until_they_expire(db:
     assert_eq!(holds[1].room_id.as_str(), "r2");
     assert_eq!(db.holds(Some(&room("r2")), 9, at(20)).await.unwrap().len(), 2);
     assert_eq!(db.holds(None, 9, at(1_000)).await.unwrap().len(), 1);
+}
+
+pub(crate) async fn a_denied_key_is_listed_among_the_others_until_it_may_be_forgotten(db: &dyn LiveDb) {
+    let room_row = db.ensure_room(&producer("p"), &room("r"), at(0)).await.unwrap();
+    let ours = LiveKeyId::random(&room_row.room_id);
+    let key = NewKey {
+        live_key_id: ours.clone(),
+        room_id: room("r"),
+        producer_id: producer("p"),
+        takeover: Takeover::Idle,
+        max_duration: None,
+        created_at: at(0),
+        expires_at: at(1_000),
+    };
+    db.add_key(&key, None, 8).await.unwrap();
+    let theirs = LiveKeyId::parse(&format!("{}x-1", room("r").shard())).unwrap();
+    let record = KeyRecord {
+        live_key_id: theirs.clone(),
+        room_id: room("r"),
+        producer_id: producer("unknown"),
+        takeover: Takeover::Idle,
+        max_duration: None,
+        revoked: true,
+        expires_at: at(500),
+    };
+    db.deny_key(&record, at(1)).await.unwrap();
+    db.deny_key(&KeyRecord { expires_at: at(100), ..record.clone() }, at(2)).await.unwrap();
+    let listed = db.keys(None, 10, at(3)).await.unwrap();
+    assert!(listed.is_sorted_by_key(|record| record.live_key_id.clone()));
+    assert_eq!(listed.iter().find(|known| known.live_key_id == theirs), Some(&record), "the later end holds");
+    let left: Vec<_> = db.keys(None, 10, at(600)).await.unwrap().into_iter().map(|r| r.live_key_id).collect();
+    assert_eq!(left, [ours]);
+    assert_eq!(db.purge(&Retention::default(), at(600), 10).await.unwrap().keys, 1);
+    assert!(db.key(&theirs).await.unwrap().is_none(), "it was never one of ours");
 }

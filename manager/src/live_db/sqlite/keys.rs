@@ -203,31 +203,60 @@ pub(super) async fn revoke(
     key(c, id).await
 }
 
+pub(super) async fn deny(
+    c: &mut SqliteConnection,
+    record: &KeyRecord,
+    now: UnixMs,
+) -> Result<(), LiveDbError> {
+    sqlx::query(
+        "INSERT INTO denied_key (live_key_id, room_id, producer_id, denied_at, kept_until) \
+         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (live_key_id) \
+         DO UPDATE SET kept_until = max(kept_until, excluded.kept_until)",
+    )
+    .bind(record.live_key_id.as_str())
+    .bind(record.room_id.as_str())
+    .bind(record.producer_id.as_str())
+    .bind(ms(now)?)
+    .bind(ms(record.expires_at)?)
+    .execute(c)
+    .await
+    .map_err(failure)?;
+    Ok(())
+}
+
+/// Our own keys as the registry knows them, and the denied ones of others.
 pub(super) async fn records(
     c: &mut SqliteConnection,
     after: Option<&LiveKeyId>,
     max: usize,
     now: UnixMs,
 ) -> Result<Vec<KeyRecord>, LiveDbError> {
-    let rows =
-        sqlx::query(select_key!("WHERE live_key_id > ?1 AND expires_at > ?2 ORDER BY live_key_id LIMIT ?3"))
-            .bind(after.map_or("", LiveKeyId::as_str))
-            .bind(ms(now)?)
-            .bind(limit(max))
-            .fetch_all(c)
-            .await
-            .map_err(failure)?;
+    let leeway = u64::try_from(LEEWAY.as_millis()).unwrap_or(0);
+    let rows = sqlx::query(
+        "SELECT live_key_id, room_id, producer_id, takeover, max_duration_ms, revoked_at, \
+         expires_at + ?4 AS kept_until FROM live_key WHERE live_key_id > ?1 AND expires_at > ?2 \
+         UNION ALL \
+         SELECT live_key_id, room_id, producer_id, 'idle', NULL, denied_at, kept_until \
+         FROM denied_key WHERE live_key_id > ?1 AND kept_until > ?2 \
+         ORDER BY live_key_id LIMIT ?3",
+    )
+    .bind(after.map_or("", LiveKeyId::as_str))
+    .bind(ms(now)?)
+    .bind(limit(max))
+    .bind(number(leeway)?)
+    .fetch_all(c)
+    .await
+    .map_err(failure)?;
     rows.iter()
         .map(|row| {
-            let KeyRow { key, revoked, .. } = key_row(row)?;
             Ok(KeyRecord {
-                live_key_id: key.live_key_id,
-                room_id: key.room_id,
-                producer_id: key.producer_id,
-                takeover: key.takeover,
-                max_duration: key.max_duration,
-                revoked: revoked.is_some(),
-                expires_at: key.expires_at.plus(LEEWAY),
+                live_key_id: text(row, "live_key_id")?,
+                room_id: text(row, "room_id")?,
+                producer_id: text(row, "producer_id")?,
+                takeover: takeover(row.try_get("takeover").map_err(failure)?)?,
+                max_duration: count_opt(row, "max_duration_ms")?.map(Duration::from_millis),
+                revoked: time_opt(row, "revoked_at")?.is_some(),
+                expires_at: time(row, "kept_until")?,
             })
         })
         .collect()

@@ -63,7 +63,13 @@ pub(super) async fn purge(
              (SELECT live_key_id FROM live_key WHERE expires_at < ?1 LIMIT ?2)",
             before(retention.expired_keys),
         )
-        .await?,
+        .await?
+            + delete(
+                "DELETE FROM denied_key WHERE live_key_id IN \
+                 (SELECT live_key_id FROM denied_key WHERE kept_until < ?1 LIMIT ?2)",
+                before(Duration::ZERO),
+            )
+            .await?,
         holds: delete(
             "DELETE FROM hold WHERE room_id IN (SELECT room_id FROM hold WHERE held_until < ?1 LIMIT ?2)",
             before(Duration::ZERO),
