@@ -65,8 +65,9 @@ Examples:
   curl -s http://manager:8080/.well-known/jwks.json > jwks.json && ONAIR__LIVE_KEYS__JWKS_FILE=jwks.json onair ingest";
 
 const MANAGER_HELP: &str = "\
-Needs redis.url, and node.media_domain for the addresses that it hands out. A cluster has one Manager; a second one waits
-some seconds whether the first is still alive, and then refuses to start. Broadcasts go on while there is none.
+Needs redis.url; and node.media_domain, or the addresses that it hands out are good on this machine only. A cluster has one
+Manager; a second one waits some seconds whether the first is still alive, and then refuses to start. Broadcasts go on
+while there is none.
 
 Examples:
   ONAIR__REDIS__URL=redis://10.0.0.5 onair manager --config /etc/onair.toml --data-dir /var/lib/onair";

@@ -10,11 +10,12 @@ mod units;
 use std::time::Duration;
 
 use onair_cluster::registry::redis::{ClusterName, RedisUrl};
+use onair_cluster::relay_token::RelayKey;
 use serde::{Deserialize, Serialize};
 
 use crate::{logs, public_keys};
 
-pub(crate) use cluster::{Cluster, Redis};
+pub(crate) use cluster::{Cluster, Redis, SecretError};
 pub(crate) use issuers::IssuerConfig;
 pub(crate) use layers::{ConfigError, Fault, Loaded, Origin, load};
 pub(crate) use secret::FileError;
@@ -96,6 +97,25 @@ impl Config {
             || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         {
             return Err(fault("cluster.name", "is 1 to 64 characters of A-Z a-z 0-9 . _ -"));
+        }
+        let Cluster { secret, secret_file, relay_listen, relay_advertise, .. } = &self.cluster;
+        if secret.is_some() && secret_file.is_some() {
+            return Err(fault("cluster.secret_file", "and cluster.secret cannot both be set"));
+        }
+        if secret.as_ref().is_some_and(|secret| RelayKey::derive(name, secret.expose()).is_err()) {
+            let min = RelayKey::SECRET_BYTES_MIN;
+            return Err(fault("cluster.secret", format!("must have at least {min} bytes")));
+        }
+        if relay_listen.is_some() && secret.is_none() && secret_file.is_none() {
+            return Err(fault(
+                "cluster.relay_listen",
+                "needs cluster.secret or cluster.secret_file beside it",
+            ));
+        }
+        if let Some(address) = relay_advertise
+            && !(is_authority(address) && address.contains(':'))
+        {
+            return Err(fault("cluster.relay_advertise", format!("is not host:port: {address:?}")));
         }
         let Redis { password, password_file, confirm, url, .. } = &self.redis;
         if password.is_some() && password_file.is_some() {

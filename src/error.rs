@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use onair_cluster::registry::redis::ConnectError;
 use thiserror::Error;
 
-use crate::config::FileError;
+use crate::config::{FileError, SecretError};
 use crate::exit::Exit;
 use crate::jwks::JwksError;
 use crate::membership::{JoinError, Name};
@@ -36,6 +36,9 @@ pub(crate) enum RunError {
     /// A secret that is kept in a file.
     #[error(transparent)]
     SecretFile(#[from] FileError),
+    /// The secret that nodes share.
+    #[error(transparent)]
+    ClusterSecret(#[from] SecretError),
     /// The shared registry.
     #[error(transparent)]
     Redis(#[from] ConnectError),
@@ -87,7 +90,8 @@ impl RunError {
             | Self::Missing { .. }
             | Self::Jwks(_)
             | Self::PublicKeys(_)
-            | Self::SecretFile(_) => Exit::Config,
+            | Self::SecretFile(_)
+            | Self::ClusterSecret(_) => Exit::Config,
             Self::Redis(e) => exit_of(e),
             Self::Ingest(_) | Self::Died(_) | Self::DrainTimeout => Exit::Software,
             Self::Interrupted => Exit::Interrupted,

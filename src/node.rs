@@ -48,7 +48,8 @@ pub(crate) struct Node {
     id: NodeId,
     truth: Truth,
     life: Life,
-    media_domain: Option<String>,
+    /// `host[:port]` in addresses.
+    media_domain: String,
     http: SocketAddr,
     dir: Option<DataDir>,
     ingest: Option<IngestNode>,
@@ -74,16 +75,15 @@ impl Node {
         let secrets = dir.as_ref().map(|dir| Secrets::open(dir, &config.cluster.name)).transpose()?;
         let issuers = Issuers::open(&config.issuer, &mut metrics)?;
         let verifier = verifier(config, secrets.as_ref(), &issuers)?;
+        let _relay_key = config.cluster.relay_key()?;
         let truth = Truth::open(config, role, &mut metrics).await?;
         let prepared = match role {
             Role::Manager => None,
             Role::Whole | Role::Ingest => Some(ingest::Prepared::new(config, &id, &truth, &mut metrics)?),
         };
-        let media_domain = match (&config.node.media_domain, &prepared) {
-            (Some(domain), _) => Some(domain.clone()),
-            (None, Some(prepared)) => Some(greeting::media_domain(prepared.address())),
-            (None, None) => None,
-        };
+        let listen = prepared.as_ref().map_or(config.rtmp.listen, ingest::Prepared::address);
+        let media_domain = config.node.media_domain.clone();
+        let media_domain = media_domain.unwrap_or_else(|| greeting::media_domain(listen));
         let manager =
             secrets.map(|secrets| manager::Prepared::new(secrets, issuers.all().to_vec(), &mut metrics));
         let prometheus = Arc::new(metrics);
@@ -126,12 +126,13 @@ impl Node {
         manager: manager::Prepared,
         prometheus: Arc<Metrics>,
     ) -> Result<(), RunError> {
-        let Some(media_domain) = self.media_domain.clone() else {
-            return Err(RunError::Missing {
-                key: "node.media_domain",
-                why: "a Manager alone does not know where encoders connect",
-            });
-        };
+        if config.node.media_domain.is_none() && self.truth.life() == RegistryLife::Shared {
+            let domain = &self.media_domain;
+            tracing::warn!(
+                domain,
+                "node.media_domain is not set: producers on other machines get addresses of no use"
+            );
+        }
         if self.truth.life() == RegistryLife::Shared {
             let seat = NodeId::parse(SEAT).map_err(|e| RunError::NodeId(e.to_string()))?;
             let card = membership::card(seat, None, None);
@@ -142,7 +143,7 @@ impl Node {
             config,
             dir,
             id: &self.id,
-            media_domain: &media_domain,
+            media_domain: &self.media_domain,
             truth: &self.truth,
             life: self.life.clone(),
             prometheus,
@@ -190,7 +191,7 @@ impl Node {
             cluster: &config.cluster.name,
             rtmp,
             http,
-            media_domain: self.media_domain.as_deref().unwrap_or_default(),
+            media_domain: &self.media_domain,
             data_dir: self.dir.as_ref().map(DataDir::path),
             demo: self.demo(config, stdout.is_terminal()).await,
         };
@@ -206,8 +207,7 @@ impl Node {
         if self.ingest.is_none() || (demo::was_made(dir) && !is_terminal) {
             return None;
         }
-        let domain = self.media_domain.as_deref()?;
-        demo::address(&producer, domain, dir, &*self.truth.registry, manager).await
+        demo::address(&producer, &self.media_domain, dir, &*self.truth.registry, manager).await
     }
 
     /// Resolves when a part ends though nobody told it to, or somebody wants this process to stop.

@@ -1,10 +1,13 @@
 //! What many nodes share: `[cluster]` and `[redis]`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use onair_cluster::keeper::{OnRegistryLoss, OnUnreplicated, Policy};
 use onair_cluster::registry::redis::RedisSettings;
+use onair_cluster::relay_token::{RelayKey, WeakSecret};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::secret::{FileError, Secret, SecretUrl};
 
@@ -14,6 +17,14 @@ use super::secret::{FileError, Secret, SecretUrl};
 pub(crate) struct Cluster {
     /// Its name, and the issuer of its live keys.
     pub(crate) name: String,
+    /// What nodes prove to each other that they are of this cluster.
+    pub(crate) secret: Option<Secret>,
+    /// A file with it instead.
+    pub(crate) secret_file: Option<PathBuf>,
+    /// Where other nodes pull rooms from this one; nowhere unless set.
+    pub(crate) relay_listen: Option<SocketAddr>,
+    /// `host:port` by which other nodes reach that listener; the listener's own unless set.
+    pub(crate) relay_advertise: Option<String>,
     /// What happens to sessions on air when the registry does not answer.
     pub(crate) on_registry_loss: OnRegistryLoss,
     /// What happens to new sessions when the registry's replicas do not confirm.
@@ -23,15 +34,43 @@ pub(crate) struct Cluster {
 impl Default for Cluster {
     fn default() -> Self {
         let Policy { on_registry_loss, on_unreplicated } = Policy::default();
-        Self { name: "onair".to_owned(), on_registry_loss, on_unreplicated }
+        Self {
+            name: "onair".to_owned(),
+            secret: None,
+            secret_file: None,
+            relay_listen: None,
+            relay_advertise: None,
+            on_registry_loss,
+            on_unreplicated,
+        }
     }
 }
 
 impl Cluster {
+    /// What rooms are pulled with, if nodes may do so at all.
+    pub(crate) fn relay_key(&self) -> Result<Option<RelayKey>, SecretError> {
+        let secret = match &self.secret_file {
+            Some(path) => Some(Secret::read("cluster.secret_file", path)?),
+            None => self.secret.clone(),
+        };
+        Ok(secret.map(|secret| RelayKey::derive(&self.name, secret.expose())).transpose()?)
+    }
+
     /// What the keeper of leases is told.
     pub(crate) fn policy(&self) -> Policy {
         Policy { on_registry_loss: self.on_registry_loss, on_unreplicated: self.on_unreplicated }
     }
+}
+
+/// Why there is no secret to share.
+#[derive(Debug, Error)]
+pub(crate) enum SecretError {
+    /// Its file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It could be guessed.
+    #[error(transparent)]
+    Weak(#[from] WeakSecret),
 }
 
 /// `[redis]`: the registry that nodes share; without an address each node has one of its own.
