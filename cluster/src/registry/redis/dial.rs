@@ -98,7 +98,8 @@ impl Dialer {
             None => ConnectionAddr::Tcp(host, port),
             Some(_) => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
         };
-        let mut login = RedisConnectionInfo::default();
+        // Redis 7.2 wants to be told the library; older ones call that an error, and it needs a right of its own.
+        let mut login = RedisConnectionInfo::default().set_skip_set_lib_name();
         let is_known = match protocol {
             Protocol::Data => {
                 login = login.set_protocol(ProtocolVersion::RESP3).set_db(self.database);
