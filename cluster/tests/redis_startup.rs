@@ -31,7 +31,8 @@ fn the_documented_rule_names_every_command_of_the_scripts_and_stands_in_the_guid
         }
     }
     let guide = std::fs::read_to_string(root.join("../docs/operating.md")).unwrap();
-    let words = |text: &str| text.split_whitespace().filter(|word| *word != "\\").collect::<Vec<_>>().join(" ");
+    let words =
+        |text: &str| text.split_whitespace().filter(|word| *word != "\\").collect::<Vec<_>>().join(" ");
     assert!(words(&guide).contains(&words(ACL)), "docs/operating.md has another rule");
 }
 
