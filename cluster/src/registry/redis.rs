@@ -1,8 +1,8 @@
 //! The registry on Redis: the state machine of [`local`](super::local), as Lua scripts that Redis runs one at a time, on a
 //! single Redis, under Sentinel or on a Redis Cluster.
 //!
-//! The way of a call: [`encode`] makes it, its shard's primary is looked up in the table that the [`steward`] keeps, one of
-//! that [`primary`]'s connections carries it, [`decode`] reads the answer. Nobody waits for a connection: a shard without a
+//! The way of a call: `encode` makes it, its shard's primary is looked up in the table that the `steward` keeps, one of
+//! that `primary`'s connections carries it, `decode` reads the answer. Nobody waits for a connection: a shard without a
 //! primary answers [`Unreachable`](RegistryError::Unreachable) at once, and whoever asked asks again. An answer is confirmed
 //! when enough replicas have what it wrote ([`RedisSettings::confirm`]).
 

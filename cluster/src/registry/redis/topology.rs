@@ -2,7 +2,7 @@
 //!
 //! All who may know are asked at once, and the answer of the newest epoch counts: who was cut off from a failover still
 //! names the old primary. What they say is only a hint; whether a server is a primary it must say itself
-//! ([`Primary::open`](super::primary::Primary::open)), and whether it is still the one, its replicas (`WAIT`).
+//! ([`Opener::open`](super::primary::Opener::open)), and whether it is still the one, its replicas (`WAIT`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
