@@ -13,6 +13,7 @@ mod live_keys;
 mod nodes;
 mod openapi;
 mod params;
+mod plays;
 mod problem;
 mod producers;
 mod rooms;
@@ -45,6 +46,7 @@ pub(crate) fn table() -> Vec<Entry> {
         row(Method::GET,    "/v1/sessions/{session}",                 to(sessions::one)),
         row(Method::GET,    "/v1/rooms/{room}",                       to(rooms::one)),
         row(Method::POST,   "/v1/rooms/{room}/end",                   to(rooms::end)),
+        row(Method::POST,   "/v1/rooms/{room}/play-url",              to(plays::play_url)),
         row(Method::PUT,    "/v1/rooms/{room}/hold",                  to(rooms::put_hold)),
         row(Method::DELETE, "/v1/rooms/{room}/hold",                  to(rooms::lift_hold)),
         row(Method::GET,    "/v1/broadcasts",                         to(broadcasts::list)),

@@ -25,6 +25,8 @@ pub struct ManagerConfig {
     pub live_key_ttl_max: Duration,
     /// Valid keys a room may have at once. 8. One more retires the key that has been idle longest.
     pub live_keys_per_room_max: usize,
+    /// Whether players need a token, so that play addresses carry one.
+    pub play_needs_token: bool,
     /// What is kept, and how long.
     pub retention: Retention,
     /// Bounds of the HTTP face.
@@ -43,6 +45,7 @@ impl ManagerConfig {
             live_key_ttl: DAY * 30,
             live_key_ttl_max: DAY * 366,
             live_keys_per_room_max: 8,
+            play_needs_token: false,
             retention: Retention::default(),
             limits: HttpLimits::default(),
         }

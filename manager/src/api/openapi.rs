@@ -7,7 +7,7 @@ use actix_web::http::header::CACHE_CONTROL;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{broadcasts, health, issuers, live_keys, nodes, producers, rooms, sessions};
+use super::{broadcasts, health, issuers, live_keys, nodes, plays, producers, rooms, sessions};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +22,7 @@ use super::{broadcasts, health, issuers, live_keys, nodes, producers, rooms, ses
         sessions::one,
         rooms::one,
         rooms::end,
+        plays::play_url,
         rooms::put_hold,
         rooms::lift_hold,
         broadcasts::list,

@@ -12,6 +12,7 @@ mod health;
 mod limits;
 mod live_keys;
 mod nodes;
+mod plays;
 mod restart;
 mod rooms;
 mod schema;

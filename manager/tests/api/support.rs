@@ -7,6 +7,7 @@ use std::time::Duration;
 use onair_cluster::events::{AudioFacts, EndReason, VideoFacts};
 use onair_cluster::live_key::{Issuer, IssuerTerms, KeySet, LiveKeySigner};
 use onair_cluster::nodes::{LocalNodes, Nodes};
+use onair_cluster::play_token::PlayVerifier;
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{
     Acquired, Batch, Claim, KeyRecord, LeaseTimes, LeaseView, Registry, Release, Renewal, Takeover,
@@ -32,6 +33,7 @@ pub(crate) struct Setup {
     pub(crate) http: SocketAddr,
     pub(crate) limits: HttpLimits,
     pub(crate) keys_max: usize,
+    pub(crate) play_needs_token: bool,
     pub(crate) registry: Arc<LocalRegistry>,
     /// The registry as the Manager sees it, if it is one that others share.
     pub(crate) shared: Option<Arc<dyn Registry>>,
@@ -42,7 +44,15 @@ impl Setup {
         let http = SocketAddr::from(([127, 0, 0, 1], 0));
         let dir = tempfile::tempdir().unwrap();
         let registry = Arc::new(LocalRegistry::new(LeaseTimes::default()));
-        Self { dir, http, limits: HttpLimits::default(), keys_max: 8, registry, shared: None }
+        Self {
+            dir,
+            http,
+            limits: HttpLimits::default(),
+            keys_max: 8,
+            play_needs_token: false,
+            registry,
+            shared: None,
+        }
     }
 
     fn config(&self) -> ManagerConfig {
@@ -53,7 +63,12 @@ impl Setup {
             "live.example.com:1935".to_owned(),
             node_id,
         );
-        ManagerConfig { limits: self.limits, live_keys_per_room_max: self.keys_max, ..config }
+        ManagerConfig {
+            limits: self.limits,
+            live_keys_per_room_max: self.keys_max,
+            play_needs_token: self.play_needs_token,
+            ..config
+        }
     }
 
     pub(crate) async fn start(self) -> Api {
@@ -68,13 +83,15 @@ impl Setup {
             None => (Arc::clone(&registry) as Arc<dyn Registry>, RegistryLife::OurOwn),
         };
         let nodes = Arc::new(LocalNodes::default());
+        let signer = LiveKeySigner::generate("onair").unwrap();
+        let play_verifier = PlayVerifier::new("onair", [signer.public_key()]);
         let mut prometheus = prometheus_client::registry::Registry::default();
         let metrics = ManagerMetrics::register(&mut prometheus);
         let parts = ManagerParts {
             registry: seen,
             registry_life,
             nodes: Arc::clone(&nodes) as Arc<dyn Nodes>,
-            signer: LiveKeySigner::generate("onair").unwrap(),
+            signer,
             issuers: vec![platform()],
             admin_token: AdminToken::new(TOKEN).unwrap(),
             metrics,
@@ -95,6 +112,7 @@ impl Setup {
             handle,
             registry,
             nodes,
+            play_verifier,
             live_db,
             dir: self.dir,
             base,
@@ -122,6 +140,7 @@ pub(crate) struct Api {
     pub(crate) handle: ManagerHandle,
     pub(crate) registry: Arc<LocalRegistry>,
     pub(crate) nodes: Arc<LocalNodes>,
+    pub(crate) play_verifier: PlayVerifier,
     pub(crate) live_db: Arc<dyn LiveDb>,
     pub(crate) dir: TempDir,
     pub(crate) base: String,
