@@ -209,3 +209,6 @@ async fn update(issuer: &Issuer, fetcher: &Arc<Fetcher>, fetches: &Fetches) -> b
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,3 +17,4 @@ pub use replicated::Replicated;
 pub use resp::Value;
 pub use server::Server;
 pub use single::Redis;
+pub use tls::write_certificates;

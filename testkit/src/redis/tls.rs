@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Writes `ca.pem`, `server.pem` and `server.key` into `directory`.
-pub(super) fn write_certificates(directory: &Path) {
+pub fn write_certificates(directory: &Path) {
     // A leaf of its own: TLS libraries refuse a server that shows its authority's certificate.
     openssl(directory, &["-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=onair-testkit"]);
     openssl(
