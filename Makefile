@@ -4,9 +4,11 @@
 PROFILE ?= checked
 # Seconds for each fuzz target of `make fuzz`.
 FUZZ_SECONDS ?= 60
+# Faults for each topology of `make chaos`: a third each of kills, freezes, and kills of primaries that replicas lag behind.
+CHAOS_FAULTS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check fmt clippy docs deny pure typos fuzz bench
+.PHONY: help run setup test check fmt clippy docs deny pure typos fuzz bench chaos
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +46,10 @@ typos:
 
 fuzz: ## run every fuzz target of the codec for FUZZ_SECONDS (60) each; needs nightly and cargo-fuzz
 	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+chaos: setup ## long: Redis primaries killed, frozen and made to forget, CHAOS_FAULTS (60) times a topology, once unconfirmed; outages at full length
+	ONAIR_CHAOS_FAULTS=$(CHAOS_FAULTS) cargo test --locked --profile $(PROFILE) --test chaos -- --test-threads 1 --nocapture --include-ignored
+	ONAIR_LONG=1 cargo test --locked --profile $(PROFILE) --test outage -- --test-threads 1 --nocapture
 
 bench: ## the benchmarks: the codec's chunks, the registry and keeper, the Live DB
 	cargo bench --locked --workspace

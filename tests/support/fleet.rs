@@ -17,9 +17,6 @@ use super::node::{Address, new_address};
 use super::process::Process;
 use super::wait::eventually;
 
-/// What nodes of a test cluster prove to each other.
-const SECRET: &str = "a secret of at least thirty-two characters";
-
 /// The Redis of a fleet.
 pub enum Store {
     Single(Redis),
@@ -54,6 +51,9 @@ impl Store {
     }
 }
 
+/// What nodes of a test cluster prove to each other.
+const SECRET: &str = "a secret of at least thirty-two characters";
+
 /// One process of a fleet.
 pub struct Member {
     pub id: String,
@@ -79,6 +79,7 @@ impl Member {
             ("NODE__ID", id.to_owned()),
             ("NODE__DATA_DIR", home.join("data").display().to_string()),
             ("NODE__DEMO_PRODUCER", String::new()),
+            ("NODE__MEDIA_DOMAIN", "127.0.0.1".to_owned()),
             ("HTTP__LISTEN", http.to_string()),
             ("REDIS__URL", store_url.to_owned()),
             ("CLUSTER__SECRET", SECRET.to_owned()),

@@ -35,3 +35,8 @@ pub const fn secs(seconds: u64) -> Duration {
 
 /// Beyond any patience: what takes longer than this never comes.
 pub const LONG: Duration = secs(30);
+
+/// The size or length of a test: the second with `ONAIR_LONG=1`, else the first.
+pub fn scale<T>(short: T, long: T) -> T {
+    if std::env::var("ONAIR_LONG").is_ok_and(|value| value == "1") { long } else { short }
+}
