@@ -46,6 +46,29 @@ fn help_teaches_by_examples_and_ends_well() {
 }
 
 #[test]
+fn each_role_has_its_help_and_takes_no_flag_that_it_has_no_use_for() {
+    for (verb, words) in [("ingest", "redis.url"), ("manager", "node.media_domain")] {
+        let output = onair(&[verb, "--help"]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output.stdout).contains(words), "{}", text(&output.stdout));
+    }
+    assert_eq!(onair(&["manager", "--rtmp", "127.0.0.1:0"]).status.code(), Some(64));
+}
+
+#[test]
+fn what_is_in_force_is_shown_without_its_secrets() {
+    let output = command(&["config", "check"])
+        .env("ONAIR__REDIS__URL", "rediss://anna:hunter2@redis.example:6379")
+        .env("ONAIR__CLUSTER__SECRET", "a secret that nobody guesses")
+        .output()
+        .expect("onair runs");
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(shown.contains("url = \"rediss://(secret)@redis.example:6379\""), "{shown}");
+    assert!(!shown.contains("hunter2") && !shown.contains("nobody guesses"), "{shown}");
+}
+
+#[test]
 fn wrong_usage_exits_64_and_says_what_was_wrong() {
     for arguments in [&["serve", "--rtmp", "nowhere"][..], &["serve", "--no-such-flag"], &["dance"], &[]] {
         let output = onair(arguments);
