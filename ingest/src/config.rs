@@ -4,6 +4,18 @@ use std::time::Duration;
 
 use onair_codec::Limits;
 
+use crate::relay::Network;
+
+/// Who may play.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlayAccess {
+    /// Everyone who knows the room's id.
+    #[default]
+    Public,
+    /// Who shows a token for the room.
+    Token,
+}
+
 /// Settings of one ingest node. Plain data: the program parses and validates it before anything is bound.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IngestConfig {
@@ -30,6 +42,14 @@ pub struct IngestConfig {
     pub pending_per_address_max: usize,
     /// What one room may keep in memory for its players. 16 MiB: ten seconds of 6 Mb/s, kept as media and as chunks.
     pub room_bytes_max: usize,
+    /// Who may play. Everyone.
+    pub play: PlayAccess,
+    /// Where other nodes may be that rooms are pulled from. Loopback and private networks.
+    pub relay_networks: Vec<Network>,
+    /// How long a pull goes on when its last player has left. 5 s: some come straight back.
+    pub relay_linger: Duration,
+    /// The longest silence of a pull before the room is looked for anew. 5 s.
+    pub relay_silence: Duration,
     /// Bounds of the protocol itself.
     pub limits: Limits,
 }
@@ -48,6 +68,10 @@ impl Default for IngestConfig {
             connections_max: 10_000,
             pending_per_address_max: 1_024,
             room_bytes_max: 16 << 20,
+            play: PlayAccess::default(),
+            relay_networks: Network::private(),
+            relay_linger: Duration::from_secs(5),
+            relay_silence: Duration::from_secs(5),
             limits: Limits::default(),
         }
     }

@@ -3,8 +3,9 @@
 //! The actor decides; its [pump] moves bytes. What must happen however this ends lives in `Drop`: the lease guard
 //! releases the room, the permit gives the place back, the pump's guard ends the task and with it the socket.
 
-mod outbox;
+pub(crate) mod outbox;
 mod player;
+mod plays;
 mod publisher;
 mod pump;
 mod requests;
@@ -17,6 +18,8 @@ use onair_cluster::events::EndReason;
 use onair_cluster::keeper::Keeper;
 use onair_cluster::lease::{Lease, LeaseSignal};
 use onair_cluster::live_key::LiveKeyVerifier;
+use onair_cluster::play_token::PlayVerifier;
+use onair_cluster::relay_token::RelayKey;
 use onair_cluster::{NodeId, RoomId, SessionId};
 use onair_codec::{Event, RequestId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -26,6 +29,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::admission::Permit;
 use crate::config::IngestConfig;
+use crate::relay::PullsRef;
 use crate::reports::{Counted, Reports};
 use crate::room::Rooms;
 use crate::stop::StopReason;
@@ -48,7 +52,21 @@ pub(crate) struct Wiring {
     pub(crate) rooms: Rooms,
     pub(crate) keeper: Keeper,
     pub(crate) verifier: LiveKeyVerifier,
+    pub(crate) play_verifier: PlayVerifier,
+    /// What other nodes show us; without it none is let in.
+    pub(crate) relay_key: Option<RelayKey>,
+    /// Where rooms are wanted that may be on other nodes.
+    pub(crate) pulls: Option<PullsRef>,
     pub(crate) reports: Reports,
+}
+
+/// By which listener a connection came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Encoders and players.
+    Public,
+    /// Other nodes. They may play what is published here, and nothing else.
+    Relay,
 }
 
 /// What a connection starts with.
@@ -58,6 +76,7 @@ pub(crate) struct Args {
     pub(crate) id: u64,
     pub(crate) accepted: Instant,
     pub(crate) permit: Permit,
+    pub(crate) door: Door,
 }
 
 /// What a connection hears. Never media.
@@ -90,6 +109,7 @@ pub(crate) struct State {
     me: ActorRef<Msg>,
     id: u64,
     address: SocketAddr,
+    door: Door,
     accepted: Instant,
     agent: String,
     permit: Permit,
@@ -287,6 +307,7 @@ impl Actor for Connection {
             me,
             id: args.id,
             address: args.address,
+            door: args.door,
             accepted: args.accepted,
             agent: String::new(),
             permit: args.permit,

@@ -12,13 +12,13 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPo
 use tokio::net::TcpStream;
 
 use crate::admission::Permit;
-use crate::connection::{self, Args, Connection, Wiring};
+use crate::connection::{self, Args, Connection, Door, Wiring};
 use crate::stop::StopReason;
 
 /// What the supervisor hears.
 pub(crate) enum Msg {
     /// A socket from the listener, already admitted.
-    Accepted { socket: TcpStream, address: SocketAddr, permit: Permit, at: Instant },
+    Accepted { socket: TcpStream, address: SocketAddr, permit: Permit, at: Instant, door: Door },
     /// End all connections; answer when the last is gone.
     Drain(RpcReplyPort<()>),
 }
@@ -79,14 +79,18 @@ impl Actor for Connections {
 
     async fn handle(&self, me: ActorRef<Msg>, msg: Msg, state: &mut State) -> Result<(), ActorProcessingErr> {
         match msg {
-            Msg::Accepted { socket, address, permit, at } => {
+            Msg::Accepted { socket, address, permit, at, door } => {
                 if state.draining.is_some() {
                     return Ok(());
                 }
                 let id = state.next_id;
                 state.next_id += 1;
-                self.on_accepted(me.get_cell(), state, Args { socket, address, id, accepted: at, permit })
-                    .await;
+                self.on_accepted(
+                    me.get_cell(),
+                    state,
+                    Args { socket, address, id, accepted: at, permit, door },
+                )
+                .await;
             }
             Msg::Drain(reply) => {
                 let waiting = state.draining.get_or_insert_default();

@@ -8,7 +8,9 @@
 //! ├── Connections (connections.rs)
 //! │   └── Connection (connection.rs) one per socket; decides
 //! │       └── pump (connection/pump.rs), a task: moves the bytes
-//! └── Listener (listener.rs)         accepts
+//! ├── Pulls (relay/pulls.rs)         rooms that other nodes hold
+//! │   └── follow (relay/follow.rs), a task per room: pulls it
+//! └── Listener (listener.rs)         accepts; one for encoders and players, one for other nodes
 //! ```
 //!
 //! Media goes from pump to pump through a room (room.rs), never through a mailbox.
@@ -23,12 +25,15 @@ mod keeper;
 mod listener;
 mod node;
 mod probe;
+mod read_buffer;
+mod relay;
 mod reports;
 mod room;
 mod stop;
 mod task;
 
-pub use config::IngestConfig;
+pub use config::{IngestConfig, PlayAccess};
 pub use listener::bind;
 pub use node::{IngestNode, NodeParts, StartError};
+pub use relay::{Network, NetworkError, RelayParts};
 pub use reports::Reports;

@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::TcpListener;
 
 use crate::admission::Admission;
+use crate::connection::Door;
 use crate::connections;
 use crate::reports::Reports;
 use crate::task::TaskGuard;
@@ -50,6 +51,7 @@ pub(crate) struct Listener {
     pub(crate) admission: Admission,
     pub(crate) reports: Reports,
     pub(crate) connections: ActorRef<connections::Msg>,
+    pub(crate) door: Door,
 }
 
 impl Actor for Listener {
@@ -60,10 +62,10 @@ impl Actor for Listener {
     async fn pre_start(&self, me: ActorRef<Msg>, (): ()) -> Result<TaskGuard, ActorProcessingErr> {
         // A clone of the bound socket: a restarted listener goes on with the same queue, nobody in it is lost.
         let listener = TcpListener::from_std(self.socket.try_clone()?)?;
-        let (admission, reports, connections) =
-            (self.admission.clone(), self.reports.clone(), self.connections.clone());
+        let (admission, reports, connections, door) =
+            (self.admission.clone(), self.reports.clone(), self.connections.clone(), self.door);
         Ok(TaskGuard::spawn_watched(me, Msg::Stopped, async move {
-            accept(&listener, &admission, &reports, &connections).await;
+            accept(&listener, &admission, &reports, &connections, door).await;
         }))
     }
 
@@ -84,6 +86,7 @@ async fn accept(
     admission: &Admission,
     reports: &Reports,
     connections: &ActorRef<connections::Msg>,
+    door: Door,
 ) {
     loop {
         match listener.accept().await {
@@ -92,7 +95,7 @@ async fn accept(
                 match admission.admit(address.ip().to_canonical()) {
                     Ok(permit) => {
                         if connections
-                            .cast(connections::Msg::Accepted { socket, address, permit, at })
+                            .cast(connections::Msg::Accepted { socket, address, permit, at, door })
                             .is_err()
                         {
                             return;

@@ -4,7 +4,8 @@
 //! |---|---|---|---|
 //! | [`KeeperActor`](crate::keeper) | restarted, with a budget | nothing: leases live outside it; what it cannot renew in time fences itself | log, metric |
 //! | [`Connections`](crate::connections) | not restarted: its children died with it | all connections | the program, which exits |
-//! | [`Listener`](crate::listener) | restarted, with a budget | nothing: the bound socket lives outside it | log, metric |
+//! | [`Listener`](crate::listener), one per door | restarted, with a budget | nothing: the bound socket lives outside it | log, metric |
+//! | [`Pulls`](crate::relay) | restarted, with a budget | pulls from other nodes; rooms with players are pulled again at once | log, metric |
 
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
@@ -14,16 +15,18 @@ use onair_cluster::NodeId;
 use onair_cluster::keeper::Keeper;
 use onair_cluster::live_key::LiveKeyVerifier;
 use onair_cluster::nodes::NodeLoad;
+use onair_cluster::play_token::PlayVerifier;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
 use crate::admission::Admission;
 use crate::config::IngestConfig;
-use crate::connection::Wiring;
+use crate::connection::{Door, Wiring};
 use crate::connections::{self, Connections};
 use crate::keeper::KeeperActor;
 use crate::listener::Listener;
+use crate::relay::{self, Pulls, PullsRef, RelayParts};
 use crate::reports::Reports;
 use crate::room::Rooms;
 
@@ -44,6 +47,10 @@ pub struct NodeParts {
     pub keeper: Keeper,
     /// The public keys that live keys are checked with.
     pub verifier: LiveKeyVerifier,
+    /// The public keys that viewers' tokens are checked with, where [`IngestConfig::play`] wants them.
+    pub play_verifier: PlayVerifier,
+    /// How media is exchanged with other nodes; `None` for a node that is alone.
+    pub relay: Option<RelayParts>,
     /// Where it reports to.
     pub reports: Reports,
 }
@@ -69,6 +76,7 @@ pub struct IngestNode {
     admission: Admission,
     reports: Reports,
     address: SocketAddr,
+    relay_address: Option<SocketAddr>,
 }
 
 impl IngestNode {
@@ -79,22 +87,46 @@ impl IngestNode {
     pub async fn start(config: IngestConfig, parts: NodeParts) -> Result<Self, StartError> {
         let address = parts.socket.local_addr()?;
         let reports = parts.reports;
+        let config = Arc::new(config);
         let admission = Admission::new(config.connections_max, config.pending_per_address_max);
         let rooms = Rooms::new(config.room_bytes_max);
+        let mut entrances = vec![Entrance {
+            door: Door::Public,
+            socket: Arc::new(parts.socket),
+            admission: admission.clone(),
+        }];
+        let (mut relay, mut relay_key, mut relay_address) = (None, None, None);
+        if let Some(RelayParts { directory, key, socket }) = parts.relay {
+            relay_key = Some(key.clone());
+            if let Some(socket) = socket {
+                relay_address = Some(socket.local_addr()?);
+                // One node may want many rooms at once, and viewers must not take its place.
+                let admission = Admission::new(config.connections_max, config.connections_max);
+                entrances.push(Entrance { door: Door::Relay, socket: Arc::new(socket), admission });
+            }
+            let (node, rooms, config, reports) =
+                (parts.node.clone(), rooms.clone(), config.clone(), reports.clone());
+            relay = Some(relay::Wiring { node, rooms, directory, key, config, reports });
+        }
         let wiring = Wiring {
             node: parts.node,
-            config: Arc::new(config),
+            config,
             rooms,
             keeper: parts.keeper.clone(),
             verifier: parts.verifier,
+            play_verifier: parts.play_verifier,
+            relay_key,
+            pulls: relay.as_ref().map(|_| PullsRef::default()),
             reports: reports.clone(),
         };
-        let root = Root { wiring, socket: Arc::new(parts.socket), admission: admission.clone() };
-        let (root, task) = Actor::spawn(None, root, ()).await?;
+        let (root, task) = Actor::spawn(None, Root { wiring, relay, entrances }, ()).await?;
         let connections = ractor::call_t!(root, Msg::Connections, 5_000)
             .map_err(|error| StartError::Socket(std::io::Error::other(error.to_string())))?;
         reports.listening(address);
-        Ok(Self { root, task, connections, keeper: parts.keeper, admission, reports, address })
+        if let Some(address) = relay_address {
+            reports.relay().listening(address);
+        }
+        Ok(Self { root, task, connections, keeper: parts.keeper, admission, reports, address, relay_address })
     }
 
     /// Where it listens.
@@ -102,7 +134,12 @@ impl IngestNode {
         self.address
     }
 
-    /// Connections now.
+    /// Where it listens for other nodes, if it does.
+    pub const fn relay_address(&self) -> Option<SocketAddr> {
+        self.relay_address
+    }
+
+    /// Connections of encoders and players now.
     pub fn connections(&self) -> usize {
         self.admission.connections()
     }
@@ -157,64 +194,94 @@ enum Msg {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Child {
     Keeper,
-    Listener,
+    Pulls,
+    Listener(Door),
 }
 
 impl Child {
     const fn name(self) -> &'static str {
         match self {
             Self::Keeper => "keeper",
-            Self::Listener => "listener",
+            Self::Pulls => "pulls",
+            Self::Listener(Door::Public) => "listener",
+            Self::Listener(Door::Relay) => "relay_listener",
         }
     }
 }
 
-struct Root {
-    wiring: Wiring,
+/// A bound socket, and who may come in by it.
+struct Entrance {
+    door: Door,
     socket: Arc<std::net::TcpListener>,
     admission: Admission,
 }
 
+struct Root {
+    wiring: Wiring,
+    relay: Option<relay::Wiring>,
+    entrances: Vec<Entrance>,
+}
+
 struct State {
     connections: ActorRef<connections::Msg>,
-    keeper: ActorCell,
-    listener: Option<ActorCell>,
+    /// Those that are started again when they end.
+    children: Vec<(Child, ActorCell)>,
+    is_listening: bool,
     restarts: Vec<(Child, Instant)>,
 }
 
 impl Root {
-    async fn spawn_keeper(&self, me: ActorCell) -> Result<ActorCell, ActorProcessingErr> {
-        let (actor, _) =
-            Actor::spawn_linked(None, KeeperActor { keeper: self.wiring.keeper.clone() }, (), me).await?;
-        Ok(actor.get_cell())
+    /// The children that are started again when they end.
+    fn children(&self) -> Vec<Child> {
+        let pulls = self.relay.as_ref().map(|_| Child::Pulls);
+        let listeners = self.entrances.iter().map(|entrance| Child::Listener(entrance.door));
+        // The listeners last: whoever comes in finds everything there.
+        std::iter::once(Child::Keeper).chain(pulls).chain(listeners).collect()
     }
 
-    async fn spawn_listener(
+    /// Starts a child. `None` when this node has no such child.
+    async fn spawn(
         &self,
+        child: Child,
         me: ActorCell,
         connections: &ActorRef<connections::Msg>,
-    ) -> Result<ActorCell, ActorProcessingErr> {
-        let listener = Listener {
-            socket: self.socket.clone(),
-            admission: self.admission.clone(),
-            reports: self.wiring.reports.clone(),
-            connections: connections.clone(),
+    ) -> Result<Option<ActorCell>, ActorProcessingErr> {
+        let cell = match child {
+            Child::Keeper => {
+                let keeper = KeeperActor { keeper: self.wiring.keeper.clone() };
+                Actor::spawn_linked(None, keeper, (), me).await?.0.get_cell()
+            }
+            Child::Pulls => {
+                let (Some(wiring), Some(pulls)) = (self.relay.clone(), self.wiring.pulls.clone()) else {
+                    return Ok(None);
+                };
+                Actor::spawn_linked(None, Pulls { wiring, me: pulls }, (), me).await?.0.get_cell()
+            }
+            Child::Listener(door) => {
+                let Some(entrance) = self.entrances.iter().find(|entrance| entrance.door == door) else {
+                    return Ok(None);
+                };
+                let listener = Listener {
+                    socket: entrance.socket.clone(),
+                    admission: entrance.admission.clone(),
+                    reports: self.wiring.reports.clone(),
+                    connections: connections.clone(),
+                    door,
+                };
+                Actor::spawn_linked(None, listener, (), me).await?.0.get_cell()
+            }
         };
-        let (actor, _) = Actor::spawn_linked(None, listener, (), me).await?;
-        Ok(actor.get_cell())
+        Ok(Some(cell))
     }
 
     /// A child is gone. Says which one to start again, and after what pause; `Err` when the node cannot go on.
     fn on_gone(state: &mut State, who: &ActorCell) -> Result<Option<(Child, Duration)>, ActorProcessingErr> {
-        let child = if who.get_id() == state.keeper.get_id() {
-            Child::Keeper
-        } else if state.listener.as_ref().is_some_and(|listener| listener.get_id() == who.get_id()) {
-            Child::Listener
-        } else if who.get_id() == state.connections.get_id() {
+        if who.get_id() == state.connections.get_id() {
             return Err("the supervisor of the connections is gone".into());
-        } else {
-            return Ok(None);
-        };
+        }
+        let known = state.children.iter().position(|(_, cell)| cell.get_id() == who.get_id());
+        let Some(at) = known else { return Ok(None) };
+        let (child, _) = state.children.swap_remove(at);
         let now = Instant::now();
         state.restarts.retain(|(_, at)| now.duration_since(*at) < RESTART_WINDOW);
         let before = state.restarts.iter().filter(|(which, _)| *which == child).count();
@@ -234,11 +301,15 @@ impl Actor for Root {
     type Arguments = ();
 
     async fn pre_start(&self, me: ActorRef<Msg>, (): ()) -> Result<State, ActorProcessingErr> {
-        let keeper = self.spawn_keeper(me.get_cell()).await?;
         let connections = Connections { wiring: self.wiring.clone() };
         let (connections, _) = Actor::spawn_linked(None, connections, (), me.get_cell()).await?;
-        let listener = self.spawn_listener(me.get_cell(), &connections).await?;
-        Ok(State { connections, keeper, listener: Some(listener), restarts: Vec::new() })
+        let mut state = State { connections, children: Vec::new(), is_listening: true, restarts: Vec::new() };
+        for child in self.children() {
+            if let Some(cell) = self.spawn(child, me.get_cell(), &state.connections).await? {
+                state.children.push((child, cell));
+            }
+        }
+        Ok(state)
     }
 
     async fn handle(&self, me: ActorRef<Msg>, msg: Msg, state: &mut State) -> Result<(), ActorProcessingErr> {
@@ -247,16 +318,23 @@ impl Actor for Root {
                 let _gone = reply.send(state.connections.clone());
             }
             Msg::StopListening => {
-                // Whoever is told to reconnect must not reconnect to us.
-                let _closed_already = socket2::SockRef::from(&*self.socket).shutdown(Shutdown::Both);
-                if let Some(listener) = state.listener.take() {
-                    listener.stop(None);
+                state.is_listening = false;
+                for entrance in &self.entrances {
+                    // Whoever is told to reconnect must not reconnect to us.
+                    let _closed_already = socket2::SockRef::from(&*entrance.socket).shutdown(Shutdown::Both);
                 }
+                state.children.retain(|(child, cell)| {
+                    let is_listener = matches!(child, Child::Listener(_));
+                    if is_listener {
+                        cell.stop(None);
+                    }
+                    !is_listener
+                });
             }
-            Msg::Restart(Child::Keeper) => state.keeper = self.spawn_keeper(me.get_cell()).await?,
-            Msg::Restart(Child::Listener) => {
-                if state.listener.is_some() {
-                    state.listener = Some(self.spawn_listener(me.get_cell(), &state.connections).await?);
+            Msg::Restart(child) => {
+                let is_wanted = state.is_listening || !matches!(child, Child::Listener(_));
+                if is_wanted && let Some(cell) = self.spawn(child, me.get_cell(), &state.connections).await? {
+                    state.children.push((child, cell));
                 }
             }
         }

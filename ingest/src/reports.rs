@@ -1,5 +1,7 @@
 //! Reports: every happening of ingest as one log line and one metric, made in one place so that they cannot disagree.
 
+mod relay;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 use crate::admission::Full;
 use crate::stop::StopReason;
+pub(crate) use relay::RelayReports;
 
 /// One label; its values come from closed sets only.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -42,11 +45,13 @@ struct Meters {
     dropped: Family<Cause, Counter>,
     publish_start: Histogram,
     restarts: Family<Cause, Counter>,
+    relay: relay::Meters,
 }
 
 impl Reports {
     /// Registers the meters under `onair_ingest_…`.
     pub fn register(registry: &mut Registry) -> Self {
+        let r = registry.sub_registry_with_prefix("onair_ingest");
         let meters = Meters {
             connections: Gauge::default(),
             publishers: Gauge::default(),
@@ -61,8 +66,8 @@ impl Reports {
             // 0.25 ms to 8 s.
             publish_start: Histogram::new(exponential_buckets(0.000_25, 2.0, 16)),
             restarts: Family::default(),
+            relay: relay::Meters::register(r),
         };
-        let r = registry.sub_registry_with_prefix("onair_ingest");
         r.register("connections", "RTMP connections now", meters.connections.clone());
         r.register("publishers", "Connections that publish now", meters.publishers.clone());
         r.register("players", "Connections that play now", meters.players.clone());
@@ -94,8 +99,13 @@ impl Reports {
             connections: u32::try_from(connections).unwrap_or(u32::MAX),
             publishers: now(&self.meters.publishers),
             players: now(&self.meters.players),
-            pulls: 0,
+            pulls: now(&self.meters.relay.pulls),
         }
+    }
+
+    /// What the relay reports.
+    pub(crate) fn relay(&self) -> RelayReports<'_> {
+        RelayReports(&self.meters.relay)
     }
 
     /// The listener is bound.

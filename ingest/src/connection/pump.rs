@@ -6,7 +6,6 @@
 mod deadlines;
 mod decisions;
 
-use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,13 +20,10 @@ use super::outbox::Outbox;
 use super::player::Player;
 use super::publisher::{FactsChange, Publisher};
 use crate::config::IngestConfig;
+use crate::read_buffer::{self, READS_PER_TURN};
 use crate::reports::Reports;
 use crate::stop::StopReason;
 
-/// Bytes read per system call. One buffer per thread: it is never held across an await, so idle connections cost none.
-const READ_BYTES: usize = 64 * 1024;
-/// Reads in a row before others get their turn.
-const READS_PER_TURN: usize = 8;
 /// Turns of reading after a failed write: what the kernel can have queued.
 const LAST_TURNS: usize = 16;
 /// Bytes waiting to be written beyond which nothing is read: control replies are the only part of it that a peer can drive.
@@ -38,10 +34,6 @@ const REPORT_BYTES: u64 = 256 * 1024;
 const LINGER: Duration = Duration::from_millis(1500);
 /// Far enough to mean never.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
-
-thread_local! {
-    static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
-}
 
 /// What the actor tells its pump.
 #[derive(Debug)]
@@ -237,7 +229,7 @@ impl<L: Listener> Pump<L> {
     /// Reads what is there, a bounded number of times, and feeds it to the state machine. True when there may be more.
     fn read(&mut self) -> Result<bool, StopReason> {
         for _ in 0..READS_PER_TURN {
-            let more = READ_BUFFER.with_borrow_mut(|buffer| match self.socket.try_read(buffer) {
+            let more = read_buffer::with(|buffer| match self.socket.try_read(buffer) {
                 Ok(0) => Err(self.peer_closed()),
                 Ok(n) => {
                     self.read_bytes += n as u64;

@@ -1,4 +1,4 @@
-//! Requests: what becomes of a peer's wish to publish or to play.
+//! Requests: what becomes of a peer's wish to publish.
 //!
 //! A publish is checked in this order, cheapest first: the key's signature and times, here; the key's record, the hold and
 //! the lease, in one step at the registry. Only then is the encoder told that it is on.
@@ -10,17 +10,23 @@ use onair_cluster::keeper::Refusal;
 use onair_cluster::lease::{Lease, LeaseSignal};
 use onair_cluster::registry::Claim;
 use onair_cluster::{RoomId, SessionId, UnixMs};
-use onair_codec::{PlayRequest, PublishRequest, RequestId, Status};
+use onair_codec::{PublishRequest, RequestId, Status};
 use ractor::ActorRef;
 
-use super::player::Player;
 use super::publisher::Publisher;
 use super::pump::Command;
-use super::{Connection, Msg, Phase, Publishing, State};
+use super::{Connection, Door, Msg, Phase, Publishing, State};
 use crate::task::TaskGuard;
 
 impl Connection {
     pub(super) fn on_publish(&self, state: &mut State, request: &PublishRequest) {
+        if state.door == Door::Relay {
+            self.wiring.reports.relay().refused(state.id, state.address, None, "publish");
+            let (request, status) = (request.request, Status::PublishDenied);
+            let text = "nobody publishes here".to_owned();
+            state.tell_pump(Command::Refuse { request, status, text, label: "relay_refused" });
+            return;
+        }
         if !matches!(state.phase, Phase::Idle) {
             self.refuse(
                 state,
@@ -121,42 +127,6 @@ impl Connection {
         });
     }
 
-    pub(super) fn on_play(&self, state: &mut State, request: &PlayRequest) {
-        if !matches!(state.phase, Phase::Idle) {
-            let text = "this connection is already in use".to_owned();
-            self.refuse(
-                state,
-                request.request,
-                &request.address.room,
-                Status::PlayFailed,
-                "already_busy",
-                text,
-            );
-            return;
-        }
-        let name = request.address.name.expose();
-        let room = std::str::from_utf8(&request.address.room).ok().and_then(|text| RoomId::parse(text).ok());
-        let Some(room) = room.filter(|_| name == b"live") else {
-            let text = "play rtmp://host/{room_id}/live".to_owned();
-            self.refuse(
-                state,
-                request.request,
-                &request.address.room,
-                Status::PlayStreamNotFound,
-                "bad_play_address",
-                text,
-            );
-            return;
-        };
-        let counted = self.wiring.reports.playing(state.id, state.address, &room);
-        let reader = self.wiring.rooms.read(&room, Instant::now());
-        let chunk_size = self.wiring.config.chunk_size;
-        let player = Player::new(request.request, request.message_stream_id, chunk_size, reader, counted);
-        state.tell_pump(Command::Play(Box::new(player)));
-        // It still counts against its address, until there is something to see.
-        state.phase = Phase::Playing { request: request.request };
-    }
-
     pub(super) fn on_unpublished(state: &mut State, request: RequestId) {
         match std::mem::replace(&mut state.phase, Phase::Idle) {
             Phase::Publishing(publishing) if publishing.request == request => {
@@ -168,7 +138,7 @@ impl Connection {
         }
     }
 
-    fn refuse(
+    pub(super) fn refuse(
         &self,
         state: &mut State,
         request: RequestId,

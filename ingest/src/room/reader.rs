@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use onair_cluster::Epoch;
 use onair_codec::MediaKind;
 use tokio::sync::watch;
 
@@ -45,6 +46,10 @@ pub(crate) struct Reader {
     entered: Instant,
     /// As of the last look; every change rings the bell.
     air: Air,
+    /// The one epoch to read, for another node; players read whatever comes.
+    bound: Option<Epoch>,
+    /// The room has gone on to an epoch that is not the bound one.
+    passed_by: bool,
     place: Place,
     /// Headers numbered below this were sent when the reader took its place.
     headers_until: u64,
@@ -69,10 +74,29 @@ impl Reader {
             wants: Wants::default(),
             entered: now,
             air: Air::Silent,
+            bound: None,
+            passed_by: false,
             place: Place::Outside,
             headers_until: 0,
             skipped: 0,
         }
+    }
+
+    pub(super) fn of_epoch(ticket: Ticket, epoch: Epoch, now: Instant) -> Self {
+        ticket.room.relays.fetch_add(1, Ordering::Relaxed);
+        let mut reader = Self::new(ticket, now);
+        reader.bound = Some(epoch);
+        reader
+    }
+
+    /// Whether it reads for another node.
+    pub(crate) const fn is_relay(&self) -> bool {
+        self.bound.is_some()
+    }
+
+    /// Whether the broadcast was meant to end, as of the last [`Reader::collect`].
+    pub(crate) const fn ended_for_good(&self) -> bool {
+        !self.passed_by && matches!(self.air, Air::Off { for_good: true, .. })
     }
 
     /// Changes what is sent. What comes back comes back with its headers, and from a keyframe on.
@@ -117,7 +141,8 @@ impl Reader {
         let room = self.ticket.room.clone();
         let state = room.state.read();
         self.air = state.air;
-        if self.wants.paused {
+        self.passed_by = self.bound.is_some_and(|epoch| epoch != state.highest);
+        if self.passed_by || self.wants.paused {
             return Collected::Nothing;
         }
         let Some(mut next) = self.take_place(&state, out) else {
@@ -147,6 +172,15 @@ impl Reader {
             let resume = state.ring.gop().unwrap_or_else(|| state.ring.head());
             self.skipped += resume.saturating_sub(next);
             self.place = Place::Outside;
+        }
+        let is_due = match state.air {
+            Air::On { .. } => true,
+            // Only those who were there may see the rest of what is over: to others the room is as silent as one that never was.
+            Air::Off { left, .. } => left >= self.entered,
+            Air::Silent => false,
+        };
+        if !is_due {
+            return None;
         }
         let start = match state.ring.gop() {
             Some(gop) if self.wants.video => gop,
@@ -184,8 +218,17 @@ impl Reader {
     }
 
     /// When to give up on a room that was off air at the last [`Reader::collect`]: `None` while it is on air. A broadcast that ended for good is given up
-    /// at once by those who saw it; one that fell off air after `rejoin`; one that was never seen after `wait`.
+    /// at once by those who saw it; one that fell off air after `rejoin`; one that was never seen after `wait`. Another node need
+    /// not wait: it asks anew.
     pub(crate) fn give_up_at(&self, wait: Duration, rejoin: Duration) -> Option<Instant> {
+        if self.is_relay() {
+            return match self.air {
+                _ if self.passed_by => Some(self.entered),
+                Air::On { .. } => None,
+                Air::Off { left, .. } => Some(left),
+                Air::Silent => Some(self.entered),
+            };
+        }
         match self.air {
             Air::On { .. } => None,
             Air::Off { left, for_good, .. } if left >= self.entered => {
@@ -198,6 +241,9 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        if self.is_relay() {
+            self.ticket.room.relays.fetch_sub(1, Ordering::Relaxed);
+        }
         self.ticket.room.readers.fetch_sub(1, Ordering::Relaxed);
     }
 }

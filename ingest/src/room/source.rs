@@ -10,7 +10,7 @@ use onair_codec::MediaKind;
 
 use super::frame::{Frame, FrameKind, HeaderKey};
 use super::headers::Change;
-use super::{Air, Ticket};
+use super::{Air, Origin, Ticket};
 
 /// Longest header that is kept for those who join: each of them is sent all. Real ones have less than 2 KiB.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
@@ -37,10 +37,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(super) fn begin(ticket: Ticket, epoch: Epoch, now: Instant) -> Option<Self> {
+    pub(super) fn begin(ticket: Ticket, epoch: Epoch, origin: Origin, now: Instant) -> Option<Self> {
         {
             let mut state = ticket.room.state.write();
-            if epoch < state.highest {
+            let has_publisher = matches!(state.air, Air::On { origin: Origin::Here, .. });
+            if epoch < state.highest || (origin == Origin::Elsewhere && has_publisher) {
                 return None;
             }
             let pause = match state.air {
@@ -48,7 +49,7 @@ impl Source {
                 Air::Silent | Air::On { .. } => std::time::Duration::ZERO,
             };
             state.highest = epoch;
-            state.air = Air::On { epoch };
+            state.air = Air::On { epoch, origin };
             state.timeline.begin_session(pause);
             state.headers.clear();
             state.ring.forget_gop();
@@ -79,7 +80,7 @@ impl Source {
         {
             let mut state = self.ticket.room.state.write();
             // Read under the lock: a reader that came before is in it, one that comes after finds the frame.
-            watched = self.players() > 0;
+            watched = self.readers() > 0;
             if state.highest != self.epoch {
                 return Pushed::Fenced;
             }
@@ -115,6 +116,10 @@ impl Source {
 
     /// How many players read the room on this node.
     pub(crate) fn players(&self) -> u32 {
+        self.ticket.room.players()
+    }
+
+    fn readers(&self) -> u32 {
         self.ticket.room.readers.load(Ordering::Relaxed)
     }
 
@@ -126,12 +131,12 @@ impl Source {
     fn leave(&self, for_good: bool) {
         {
             let mut state = self.ticket.room.state.write();
-            let mine = matches!(state.air, Air::On { epoch } if epoch == self.epoch);
+            let mine = matches!(state.air, Air::On { epoch, .. } if epoch == self.epoch);
             if !mine {
                 return;
             }
             state.air = Air::Off { last_media: self.last_media, left: Instant::now(), for_good };
-            if self.players() == 0 {
+            if self.readers() == 0 {
                 state.ring.clear();
                 state.headers.clear();
             }

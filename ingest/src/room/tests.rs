@@ -256,3 +256,70 @@ fn nobody_is_left_in_a_room_that_others_cannot_find() {
     });
     assert!(rooms.map.is_empty());
 }
+
+#[test]
+fn a_relay_reads_one_epoch_to_its_end_and_nothing_of_the_next() {
+    let stage = Stage::new();
+    assert!(stage.rooms.read_epoch(&stage.id, Epoch(1), stage.now).is_none(), "nobody is on air");
+    let mut first = stage.publish(1);
+    assert!(stage.rooms.read_epoch(&stage.id, Epoch(2), stage.now).is_none(), "another epoch is");
+    let mut relay = stage.rooms.read_epoch(&stage.id, Epoch(1), stage.now).unwrap();
+    stage.push(&mut first, VIDEO, 0, "avcc1");
+    stage.push(&mut first, FrameKind::Keyframe, 0, "K1");
+    assert_eq!(texts(&mut relay), "avcc1 K1");
+    assert_eq!((first.players(), relay.give_up_at(WAIT, REJOIN)), (0, None));
+    let mut second = stage.publish(2);
+    stage.push(&mut second, VIDEO, 0, "avcc2");
+    stage.push(&mut second, FrameKind::Keyframe, 0, "K2");
+    assert_eq!(texts(&mut relay), "");
+    assert!(relay.give_up_at(WAIT, REJOIN).unwrap() <= Instant::now());
+    assert!(!relay.ended_for_good());
+    let mut relay = stage.rooms.read_epoch(&stage.id, Epoch(2), stage.now).unwrap();
+    stage.push(&mut second, FrameKind::Picture, 40, "p2");
+    second.end_for_good();
+    assert_eq!(texts(&mut relay), "avcc2 K2 p2");
+    assert!(relay.ended_for_good());
+}
+
+#[test]
+fn what_comes_from_elsewhere_is_not_passed_on_and_yields_to_a_publisher_here() {
+    let stage = Stage::new();
+    let mut player = stage.read();
+    let mut pulled = stage.rooms.relay(&stage.id, Epoch(1), stage.now).unwrap();
+    assert!(stage.rooms.read_epoch(&stage.id, Epoch(1), stage.now).is_none(), "no chains");
+    stage.push(&mut pulled, FrameKind::Keyframe, 0, "K1");
+    assert_eq!(texts(&mut player), "K1");
+    let mut here = stage.publish(2);
+    assert_eq!(stage.push(&mut pulled, FrameKind::Picture, 40, "p1"), Pushed::Fenced);
+    assert!(stage.rooms.relay(&stage.id, Epoch(3), stage.now).is_none(), "the publisher is here");
+    drop(pulled);
+    stage.push(&mut here, FrameKind::Keyframe, 0, "K2");
+    assert_eq!(texts(&mut player), "K2");
+}
+
+#[test]
+fn an_older_epoch_is_refused_even_after_the_room_was_empty() {
+    let stage = Stage::new();
+    drop(stage.rooms.relay(&stage.id, Epoch(5), stage.now).unwrap());
+    assert!(stage.rooms.map.is_empty());
+    assert!(stage.rooms.relay(&stage.id, Epoch(4), stage.now).is_none());
+    stage.rooms.raise(&stage.id, Epoch(7));
+    assert!(stage.rooms.map.is_empty());
+    assert_eq!(stage.rooms.audience(&stage.id).highest, Epoch(7));
+    assert!(stage.rooms.publish(&stage.id, Epoch(6), stage.now).is_none());
+}
+
+#[test]
+fn a_room_that_fell_off_air_is_silent_to_those_who_come_after() {
+    let stage = Stage::new();
+    let mut there = stage.read();
+    let mut source = stage.publish(1);
+    stage.push(&mut source, FrameKind::Keyframe, 0, "K1");
+    drop(source);
+    let mut late = stage.rooms.read(&stage.id, Instant::now());
+    assert_eq!(texts(&mut late), "");
+    assert_eq!(texts(&mut there), "K1", "it was there, only slow");
+    let mut source = stage.publish(2);
+    stage.push(&mut source, FrameKind::Keyframe, 0, "K2");
+    assert_eq!((texts(&mut late), texts(&mut there)), ("K2".to_owned(), "K2".to_owned()));
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 use onair_cluster::events::EventKind;
 use onair_cluster::keeper::{Keeper, Policy};
 use onair_cluster::live_key::LiveKeySigner;
+use onair_cluster::play_token::PlayVerifier;
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{KeyRecord, LeaseTimes, Registry, Takeover};
 use onair_cluster::{Event, LiveKeyId, NodeId, ProducerId, RoomId, UnixMs};
@@ -41,6 +42,8 @@ impl TestNode {
             socket,
             keeper,
             verifier: signer.verifier(),
+            play_verifier: PlayVerifier::new("onair", [signer.public_key()]),
+            relay: None,
             reports: Reports::register(&mut metrics),
         };
         let node = IngestNode::start(config, parts).await.unwrap();

@@ -144,6 +144,10 @@ impl<L: Listener> Pump<L> {
                     let _unknown =
                         self.peer.reject(request, Status::PlayStreamNotFound, "nobody is on air here");
                 }
+                // To another node "stopped" means that its players need not wait.
+                (Role::Player(player), _) if player.reader.is_relay() && !player.reader.ended_for_good() => {
+                    self.peer.end_play(request, PlayEnding::Unpublished);
+                }
                 (Role::Player(_), _) => self.peer.end_play(request, PlayEnding::Stopped),
                 _ if !text.is_empty() => {
                     let _unknown = self.peer.reject(request, reason.status(), text);
