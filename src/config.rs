@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use onair_cluster::registry::redis::{ClusterName, RedisUrl};
 use onair_cluster::relay_token::RelayKey;
+use onair_ingest::{IngestConfig, Network};
 use serde::{Deserialize, Serialize};
 
 use crate::{logs, public_keys};
@@ -19,7 +20,7 @@ pub(crate) use cluster::{Cluster, Redis, SecretError};
 pub(crate) use issuers::IssuerConfig;
 pub(crate) use layers::{ConfigError, Fault, Loaded, Origin, load};
 pub(crate) use secret::FileError;
-pub(crate) use sections::{Http, LiveKeys, Log, LogFormat, Node, Retention, Rtmp};
+pub(crate) use sections::{Http, LiveKeys, Log, LogFormat, Node, Play, Retention, Rtmp};
 
 /// The commented sample file: the reference of every key, printed by `onair config default`.
 pub(crate) const SAMPLE: &str = include_str!("../docs/onair.toml");
@@ -55,6 +56,13 @@ const CHUNK_SIZES: std::ops::RangeInclusive<u32> = 128..=0xFF_FFFF;
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl Config {
+    /// What ingest is told.
+    pub(crate) fn ingest(&self) -> IngestConfig {
+        // Checked before: nothing that is no network was let in.
+        let networks = self.cluster.networks.iter().filter_map(|network| network.parse().ok());
+        IngestConfig { relay_networks: networks.collect(), ..self.rtmp.ingest() }
+    }
+
     /// Checks what types alone cannot say. The first fault found is told.
     fn check(&self) -> Result<(), Fault> {
         self.check_node()?;
@@ -116,6 +124,11 @@ impl Config {
             && !(is_authority(address) && address.contains(':'))
         {
             return Err(fault("cluster.relay_advertise", format!("is not host:port: {address:?}")));
+        }
+        for network in &self.cluster.networks {
+            network
+                .parse::<Network>()
+                .map_err(|e| fault("cluster.networks", format!("has {network:?}: {e}")))?;
         }
         let Redis { password, password_file, confirm, url, .. } = &self.redis;
         if password.is_some() && password_file.is_some() {

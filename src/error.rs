@@ -45,11 +45,15 @@ pub(crate) enum RunError {
     /// The runtime or the signals.
     #[error("the operating system refused: {0}")]
     System(#[from] std::io::Error),
-    /// The RTMP address.
-    #[error("cannot listen on {address} for RTMP: {source}; another one: --rtmp IP:PORT")]
+    /// An address for encoders and players, or for other nodes.
+    #[error(
+        "cannot listen on {address} for RTMP: {source}; another one: {key} (--rtmp IP:PORT is rtmp.listen)"
+    )]
     Bind {
         /// The address asked for.
         address: SocketAddr,
+        /// The setting.
+        key: &'static str,
         /// What the system said.
         source: std::io::Error,
     },

@@ -7,7 +7,7 @@ use onair_cluster::live_key::Issuer;
 use onair_manager::{ManagerConfig, ManagerHandle, ManagerMetrics, ManagerParts};
 use prometheus_client::registry::Registry as Metrics;
 
-use crate::config::Config;
+use crate::config::{Config, Play};
 use crate::data_dir::DataDir;
 use crate::error::RunError;
 use crate::life::Life;
@@ -59,6 +59,7 @@ impl Prepared {
             live_key_ttl: config.live_keys.lifetime.0,
             live_key_ttl_max: config.live_keys.lifetime_max.0,
             live_keys_per_room_max: config.live_keys.per_room_max,
+            play_needs_token: config.rtmp.play == Play::Token,
             retention: config.retention.manager(),
             ..ManagerConfig::new(
                 config.http.listen,

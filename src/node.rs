@@ -10,6 +10,7 @@ use futures_util::future::select_all;
 use onair_cluster::NodeId;
 use onair_cluster::live_key::{LiveKeyVerifier, PublicKey};
 use onair_cluster::nodes::NodeLoad;
+use onair_cluster::play_token::PlayVerifier;
 use onair_ingest::IngestNode;
 use onair_manager::{ManagerHandle, Probes, ProbesParts, RegistryLife, SEAT};
 use prometheus_client::registry::Registry as Metrics;
@@ -74,8 +75,7 @@ impl Node {
         };
         let secrets = dir.as_ref().map(|dir| Secrets::open(dir, &config.cluster.name)).transpose()?;
         let issuers = Issuers::open(&config.issuer, &mut metrics)?;
-        let verifier = verifier(config, secrets.as_ref(), &issuers)?;
-        let _relay_key = config.cluster.relay_key()?;
+        let judges = judges(config, secrets.as_ref(), &issuers)?;
         let truth = Truth::open(config, role, &mut metrics).await?;
         let prepared = match role {
             Role::Manager => None,
@@ -105,15 +105,14 @@ impl Node {
             None => node.start_probes(config, prometheus)?,
         }
         if let Some(prepared) = prepared {
-            let rtmp = config.node.advertise.clone();
-            let card = membership::card(id.clone(), rtmp, None);
+            let card = prepared.card(config);
             node.join(Name::Node(id.clone()), card, prepared.meter()).await?;
             if node.truth.life() == RegistryLife::Shared {
                 membership::free(&*node.truth.registry, &id).await;
             }
             issuers.subscribe().await;
             // Last, so that the first encoder to come finds its key known.
-            node.ingest = Some(prepared.start(config, verifier).await?);
+            node.ingest = Some(prepared.start(config, judges).await?);
         }
         life.enter(Stage::Serving);
         Ok(node)
@@ -284,13 +283,9 @@ fn node_id(config: &Config) -> Result<NodeId, RunError> {
     NodeId::parse(&id).map_err(|e| RunError::NodeId(e.to_string()))
 }
 
-/// Checks live keys with our own key, or with the one in a directory that a Manager uses; with those of the configuration; and
-/// with those of other issuers.
-fn verifier(
-    config: &Config,
-    secrets: Option<&Secrets>,
-    issuers: &Issuers,
-) -> Result<LiveKeyVerifier, RunError> {
+/// Checks tokens with our own key, or with the one in a directory that a Manager uses; with those of the configuration; and
+/// live keys with those of other issuers, too.
+fn judges(config: &Config, secrets: Option<&Secrets>, issuers: &Issuers) -> Result<ingest::Judges, RunError> {
     let own: Option<PublicKey> = match secrets {
         Some(secrets) => Some(secrets.signer.public_key()),
         None => Secrets::public_key_in(&config.node.data_dir, &config.cluster.name)?,
@@ -299,5 +294,7 @@ fn verifier(
     if keys.is_empty() && issuers.all().is_empty() {
         return Err(PublicKeysError::None.into());
     }
-    Ok(LiveKeyVerifier::new(&config.cluster.name, keys).with_issuers(issuers.all().iter().cloned()))
+    let name = &config.cluster.name;
+    let verifier = LiveKeyVerifier::new(name, keys.clone()).with_issuers(issuers.all().iter().cloned());
+    Ok(ingest::Judges { verifier, play_verifier: PlayVerifier::new(name, keys) })
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use onair_cluster::keeper::{OnRegistryLoss, OnUnreplicated, Policy};
 use onair_cluster::registry::redis::RedisSettings;
 use onair_cluster::relay_token::{RelayKey, WeakSecret};
+use onair_ingest::Network;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -25,6 +26,8 @@ pub(crate) struct Cluster {
     pub(crate) relay_listen: Option<SocketAddr>,
     /// `host:port` by which other nodes reach that listener; the listener's own unless set.
     pub(crate) relay_advertise: Option<String>,
+    /// Where other nodes may be, for this one to pull from them.
+    pub(crate) networks: Vec<String>,
     /// What happens to sessions on air when the registry does not answer.
     pub(crate) on_registry_loss: OnRegistryLoss,
     /// What happens to new sessions when the registry's replicas do not confirm.
@@ -40,6 +43,7 @@ impl Default for Cluster {
             secret_file: None,
             relay_listen: None,
             relay_advertise: None,
+            networks: Network::private().iter().map(Network::to_string).collect(),
             on_registry_loss,
             on_unreplicated,
         }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use onair_cluster::{NodeId, ProducerId};
-use onair_ingest::IngestConfig;
+use onair_ingest::{IngestConfig, PlayAccess};
 use serde::{Deserialize, Serialize};
 
 use super::units::{Period, Size};
@@ -78,6 +78,19 @@ pub(crate) struct Rtmp {
     pub(crate) pending_per_address_max: usize,
     /// Media that one room may keep for its players.
     pub(crate) room_bytes_max: Size,
+    /// Who may play.
+    pub(crate) play: Play,
+}
+
+/// Who may play.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Play {
+    /// Everyone who knows the room's id.
+    #[default]
+    Public,
+    /// Who shows a token for the room.
+    Token,
 }
 
 impl Default for Rtmp {
@@ -96,6 +109,7 @@ impl Default for Rtmp {
             connections_max: ingest.connections_max,
             pending_per_address_max: ingest.pending_per_address_max,
             room_bytes_max: Size::of(ingest.room_bytes_max),
+            play: Play::default(),
         }
     }
 }
@@ -115,6 +129,10 @@ impl Rtmp {
             connections_max: self.connections_max,
             pending_per_address_max: self.pending_per_address_max,
             room_bytes_max: self.room_bytes_max.bytes(),
+            play: match self.play {
+                Play::Public => PlayAccess::Public,
+                Play::Token => PlayAccess::Token,
+            },
             ..IngestConfig::default()
         }
     }

@@ -179,6 +179,10 @@ fn what_a_cluster_needs_is_checked_before_anything_is_bound() {
         ("[redis]\nurl = \"redis://h\"\n[cluster]\nname = \"a.b\"\n", "cluster.name"),
         ("[cluster]\nsecret = \"short\"\n", "cluster.secret must have at least 16 bytes"),
         ("[cluster]\nrelay_listen = \"127.0.0.1:0\"\n", "cluster.relay_listen needs cluster.secret"),
+        (
+            "[cluster]\nnetworks = [\"10.0.0.1/8\"]\n",
+            "cluster.networks has \"10.0.0.1/8\": a network looks like",
+        ),
         ("[cluster]\nrelay_advertise = \"h\"\n", "cluster.relay_advertise is not host:port"),
         ("[node]\nid = \"onair.manager\"\n", "node.id is the name that Managers go by"),
         ("[node]\nadvertise = \"rtmp://h\"\n", "node.advertise"),
@@ -249,7 +253,7 @@ fn a_missing_file_is_named() {
 #[test]
 fn defaults_of_the_parts_and_of_the_program_are_one() {
     let config = Config::default();
-    assert_eq!(config.rtmp.ingest(), onair_ingest::IngestConfig::default());
+    assert_eq!(config.ingest(), onair_ingest::IngestConfig::default());
 
     let node = onair_cluster::NodeId::parse("n").unwrap();
     let manager = onair_manager::ManagerConfig::new(config.http.listen, PathBuf::new(), String::new(), node);

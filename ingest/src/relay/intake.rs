@@ -233,7 +233,9 @@ mod tests {
     #[test]
     fn sound_alone_goes_on_with_whatever_comes() {
         let mut stage = Stage::new();
-        stage.receives("a s1 s2");
+        stage.receives("a s0");
+        assert_eq!(stage.shows(), "", "who comes to sound alone hears what comes next");
+        stage.receives("s1 s2");
         stage.intake.begin_connection(stage.now);
         stage.receives("a s5 s6");
         assert_eq!(stage.shows(), "s1 s2 s5 s6");
