@@ -1,0 +1,411 @@
+//! Several nodes around one registry, in one process: rooms are played from any of them, pulled once, followed when they move.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set its stage fails there")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onair_cluster::directory::Directory;
+use onair_cluster::keeper::{Keeper, Policy};
+use onair_cluster::live_key::LiveKeySigner;
+use onair_cluster::nodes::{Incarnation, LocalNodes, NodeCard, NodeLoad, Nodes};
+use onair_cluster::play_token::PlayVerifier;
+use onair_cluster::registry::local::LocalRegistry;
+use onair_cluster::registry::{KeyRecord, LeaseTimes, Registry, Takeover};
+use onair_cluster::relay_token::{RelayKey, RelayPass};
+use onair_cluster::{Epoch, LiveKeyId, NodeId, ProducerId, RoomId, UnixMs};
+use onair_codec::{ClientEvent, Media};
+use onair_ingest::{IngestConfig, IngestNode, Network, NodeParts, PlayAccess, RelayParts, Reports, bind};
+use onair_loadtest::address::Address;
+use onair_loadtest::client::{Client, ClientError, Want};
+use onair_loadtest::media::{Broadcast, Shape, read_stamp};
+use prometheus_client::registry::Registry as Metrics;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const SHAPE: Shape = Shape { kbps: 300, fps: 30, gop: 10 };
+const SECRET: &str = "a secret of enough bytes";
+
+/// What nodes share.
+struct Cluster {
+    registry: Arc<LocalRegistry>,
+    nodes: Arc<LocalNodes>,
+    signer: LiveKeySigner,
+    key: RelayKey,
+}
+
+struct Node {
+    ingest: IngestNode,
+    metrics: Metrics,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        Self {
+            registry: LocalRegistry::start(LeaseTimes::default()),
+            nodes: Arc::default(),
+            signer: LiveKeySigner::generate("onair").unwrap(),
+            key: RelayKey::derive("onair", SECRET).unwrap(),
+        }
+    }
+
+    async fn node(&self, name: &str) -> Node {
+        self.node_with(name, IngestConfig::default()).await
+    }
+
+    async fn node_with(&self, name: &str, config: IngestConfig) -> Node {
+        let mut metrics = Metrics::default();
+        let id = NodeId::parse(name).unwrap();
+        let local = || bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let registry = self.registry.clone() as Arc<dyn Registry>;
+        let directory = Directory::new(registry.clone(), self.nodes.clone(), &mut metrics);
+        let relay = RelayParts { directory, key: self.key.clone(), socket: Some(local()) };
+        let parts = NodeParts {
+            node: id.clone(),
+            socket: local(),
+            keeper: Keeper::new(registry, id.clone(), Policy::default(), &mut metrics),
+            verifier: self.signer.verifier(),
+            play_verifier: PlayVerifier::new("onair", [self.signer.public_key()]),
+            relay: Some(relay),
+            reports: Reports::register(&mut metrics),
+        };
+        let ingest = IngestNode::start(config, parts).await.unwrap();
+        let card = NodeCard {
+            node_id: id,
+            incarnation: Incarnation::random(),
+            version: "0".to_owned(),
+            started_at: UnixMs::now(),
+            rtmp: None,
+            relay: ingest.relay_address().map(|address| address.to_string()),
+        };
+        self.nodes.beat(&card, &NodeLoad::default(), false).await.unwrap();
+        Node { ingest, metrics }
+    }
+
+    /// Where to publish into `room` on `node`, with a key that takes over at once.
+    async fn key(&self, node: &Node, room: &str) -> Address {
+        let room_id = RoomId::parse(room).unwrap();
+        let producer_id = ProducerId::parse("producer").unwrap();
+        let live_key_id = LiveKeyId::random(&room_id);
+        let now = UnixMs::now();
+        let expires_at = now.plus(Duration::from_secs(3600));
+        let key = self.signer.mint(&room_id, &producer_id, &live_key_id, now, expires_at).unwrap();
+        let record = KeyRecord {
+            live_key_id,
+            room_id,
+            producer_id,
+            takeover: Takeover::Always,
+            max_duration: None,
+            revoked: false,
+            expires_at,
+        };
+        self.registry.put_key(&record).await.unwrap();
+        node.address(room, key.expose())
+    }
+
+    /// A publisher that has sent one GOP.
+    async fn publish(&self, node: &Node, room: &str) -> (Client, Broadcast) {
+        let mut client = Client::start(&self.key(node, room).await, Want::Publish, None).await.unwrap();
+        let mut broadcast = Broadcast::new(SHAPE);
+        client.send(&Broadcast::headers()).await.unwrap();
+        pictures(&mut client, &mut broadcast, 10).await;
+        (client, broadcast)
+    }
+
+    async fn epoch(&self, room: &str) -> Epoch {
+        self.registry.lease(&RoomId::parse(room).unwrap()).await.unwrap().unwrap().card.epoch
+    }
+
+    /// Where another node asks `node` for a room, with the token of `pass`.
+    fn relay_address(&self, node: &Node, room: &str, token: &str) -> Address {
+        let address = node.ingest.relay_address().unwrap();
+        let _ = self;
+        Address::parse(&format!("rtmp://{address}/{room}/live?token={token}")).unwrap()
+    }
+
+    fn token(&self, room: &str, epoch: Epoch, now: UnixMs) -> String {
+        let (node, room) = (NodeId::parse("tester").unwrap(), RoomId::parse(room).unwrap());
+        self.key.mint(&RelayPass { node, room, epoch }, now).unwrap().expose().to_owned()
+    }
+}
+
+impl Node {
+    fn address(&self, room: &str, name: &str) -> Address {
+        Address::parse(&format!("rtmp://{}/{room}/{name}", self.ingest.address())).unwrap()
+    }
+
+    async fn play(&self, room: &str) -> Client {
+        Client::start(&self.address(room, "live"), Want::Play, None).await.unwrap()
+    }
+
+    /// The value of a metric's line; 0 when there is none.
+    fn metric(&self, line: &str) -> u64 {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.metrics).unwrap();
+        let value = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// Waits until a metric has a value.
+    async fn expect(&self, line: &str, wanted: u64) {
+        let wait = async {
+            while self.metric(line) != wanted {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, wait).await.is_ok();
+        assert!(in_time, "{line} is {}, not {wanted}", self.metric(line));
+    }
+
+    fn starts(&self) -> u64 {
+        self.metric("onair_ingest_relay_pull_starts_total")
+    }
+}
+
+async fn pictures(client: &mut Client, broadcast: &mut Broadcast, count: u32) {
+    for _ in 0..count {
+        client.send(&broadcast.next_picture()).await.unwrap();
+    }
+}
+
+/// Everything a player gets until it has seen picture `number`.
+async fn watch_until(player: &mut Client, number: u64) -> Vec<Media> {
+    let mut seen: Vec<Media> = Vec::new();
+    let is_there = |seen: &[Media]| {
+        let last = seen.iter().rev().find_map(read_stamp);
+        last.is_some_and(|stamp| stamp.number >= number)
+    };
+    let wait = async {
+        while !is_there(&seen) {
+            let step = player.step(|event| {
+                if let ClientEvent::Media(media) = event {
+                    seen.push(media);
+                }
+            });
+            step.await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
+    seen
+}
+
+/// What of a player's media can be compared: what its own server said first is not the broadcast's.
+fn pictures_of(seen: &[Media]) -> Vec<u64> {
+    seen.iter().filter_map(read_stamp).map(|stamp| stamp.number).collect()
+}
+
+fn video_of(seen: &[Media]) -> Vec<(u32, Vec<u8>)> {
+    seen.iter()
+        .filter(|media| media.kind == onair_codec::MediaKind::Video)
+        .map(|media| (media.timestamp.0, media.payload.to_vec()))
+        .collect()
+}
+
+async fn refusal(address: &Address) -> (String, String) {
+    let outcome = Client::start(address, Want::Play, None).await;
+    match outcome {
+        Err(ClientError::Refused { code, description }) => (code, description),
+        Err(other) => panic!("not refused, but {other}"),
+        Ok(_) => panic!("not refused"),
+    }
+}
+
+/// Steps a player until it is told that it is over.
+async fn ending(player: &mut Client) -> String {
+    let mut code = String::new();
+    let wait = async {
+        loop {
+            let step = player.step(|event| match event {
+                ClientEvent::Ended { code: said } | ClientEvent::Refused { code: said, .. } => code = said,
+                _ => {}
+            });
+            if step.await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
+    code
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_nodes_one_publisher_one_pull_each_and_the_same_bytes_everywhere() {
+    let cluster = Cluster::new();
+    let origin = cluster.node("a").await;
+    let others = [cluster.node("b").await, cluster.node("c").await, cluster.node("d").await];
+    let (mut publisher, mut broadcast) = cluster.publish(&origin, "room").await;
+    let mut here = origin.play("room").await;
+    let first = video_of(&watch_until(&mut here, 9).await);
+    let mut players = Vec::new();
+    for node in &others {
+        for _ in 0..3 {
+            let mut player = node.play("room").await;
+            assert_eq!(video_of(&watch_until(&mut player, 9).await), first);
+            players.push(player);
+        }
+    }
+    pictures(&mut publisher, &mut broadcast, 25).await;
+    let next = watch_until(&mut here, 34).await;
+    for player in &mut players {
+        assert_eq!(video_of(&watch_until(player, 34).await), video_of(&next));
+    }
+    for node in &others {
+        assert_eq!((node.starts(), node.ingest.load().pulls, node.ingest.load().players), (1, 1, 3));
+    }
+    assert_eq!(origin.metric("onair_ingest_relay_serving"), 3);
+    publisher.unpublish().await.unwrap();
+    for player in &mut players {
+        assert_eq!(ending(player).await, "NetStream.Play.Stop", "they need not wait");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_moves_takes_its_players_along_without_a_reconnect() {
+    let cluster = Cluster::new();
+    let (a, b, c) = (cluster.node("a").await, cluster.node("b").await, cluster.node("c").await);
+    let (first, _) = cluster.publish(&a, "room").await;
+    let mut on_a = a.play("room").await;
+    let mut on_b = b.play("room").await;
+    let mut on_c = c.play("room").await;
+    for player in [&mut on_a, &mut on_b, &mut on_c] {
+        watch_until(player, 9).await;
+    }
+    // To a node that pulled it until now.
+    let (mut second, mut broadcast) = cluster.publish(&b, "room").await;
+    for player in [&mut on_a, &mut on_b, &mut on_c] {
+        let seen = watch_until(player, 9).await;
+        assert_eq!(pictures_of(&seen), (0..10).collect::<Vec<_>>(), "from the keyframe on, once");
+    }
+    pictures(&mut second, &mut broadcast, 5).await;
+    for player in [&mut on_a, &mut on_b, &mut on_c] {
+        assert_eq!(pictures_of(&watch_until(player, 14).await), (10..15).collect::<Vec<_>>());
+    }
+    b.expect("onair_ingest_relay_pulls", 0).await;
+    a.expect("onair_ingest_relay_pulls", 1).await;
+    drop(first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn players_that_came_first_see_the_broadcast_when_it_comes() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let mut player = b.play("room").await;
+    let (_publisher, _) = cluster.publish(&a, "room").await;
+    assert_eq!(pictures_of(&watch_until(&mut player, 9).await), (0..10).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_player_to_leave_ends_the_pull() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a").await;
+    let config = IngestConfig { relay_linger: Duration::from_millis(100), ..IngestConfig::default() };
+    let b = cluster.node_with("b", config).await;
+    let (_publisher, _) = cluster.publish(&a, "room").await;
+    let (mut one, mut two) = (b.play("room").await, b.play("room").await);
+    watch_until(&mut one, 9).await;
+    watch_until(&mut two, 9).await;
+    drop(one);
+    assert_eq!(b.ingest.load().pulls, 1);
+    drop(two);
+    b.expect("onair_ingest_relay_pulls", 0).await;
+    b.expect("onair_ingest_relay_pull_ends_total{cause=\"no_players\"}", 1).await;
+    a.expect("onair_ingest_relay_serving", 0).await;
+    let mut again = b.play("room").await;
+    watch_until(&mut again, 9).await;
+    assert_eq!(b.starts(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_nodes_show_a_token_for_the_room_at_its_epoch_or_get_nothing() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let (_publisher, _) = cluster.publish(&a, "room").await;
+    let (epoch, now) = (cluster.epoch("room").await, UnixMs::now());
+    let ask = |room: &str, token: &str| cluster.relay_address(&a, room, token);
+    let cases = [
+        ("no token", ask("room", "")),
+        ("nonsense", ask("room", "a.b.c")),
+        ("expired", ask("room", &cluster.token("room", epoch, now.minus(Duration::from_secs(60))))),
+        ("another room's", ask("room", &cluster.token("elsewhere", epoch, now))),
+        ("a room not held", ask("elsewhere", &cluster.token("elsewhere", epoch, now))),
+        ("an older epoch", ask("room", &cluster.token("room", Epoch(epoch.0 - 1), now))),
+        ("a newer epoch", ask("room", &cluster.token("room", Epoch(epoch.0 + 1), now))),
+    ];
+    for (case, address) in cases {
+        let (code, text) = refusal(&address).await;
+        assert_eq!(text, "not here", "{case}: {code}");
+    }
+    let publish = Client::start(&ask("room", "x"), Want::Publish, None).await;
+    assert!(matches!(publish, Err(ClientError::Refused { .. })));
+    // No chains: a node that pulls the room does not pass it on.
+    let mut player = b.play("room").await;
+    watch_until(&mut player, 9).await;
+    let good = cluster.token("room", epoch, now);
+    let (code, _) = refusal(&cluster.relay_address(&b, "room", &good)).await;
+    assert_eq!(code, "NetStream.Play.StreamNotFound");
+    let mut relay = Client::start(&ask("room", &good), Want::Play, None).await.unwrap();
+    watch_until(&mut relay, 9).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_outside_the_networks_is_not_connected_to() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a").await;
+    let relay_networks: Vec<Network> = vec!["10.0.0.0/8".parse().unwrap()];
+    let b = cluster.node_with("b", IngestConfig { relay_networks, ..IngestConfig::default() }).await;
+    let (_publisher, _) = cluster.publish(&a, "room").await;
+    let _player = b.play("room").await;
+    let wait = async {
+        while b.metric("onair_ingest_relay_pull_ends_total{cause=\"foreign_address\"}") == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
+    assert_eq!((b.starts(), a.metric("onair_ingest_relay_serving")), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_tokens_only_those_who_have_one_for_the_room_play_and_all_others_are_told_the_same() {
+    let cluster = Cluster::new();
+    let config = IngestConfig { play: PlayAccess::Token, ..IngestConfig::default() };
+    let (a, b) = (cluster.node("a").await, cluster.node_with("b", config).await);
+    let (_publisher, _) = cluster.publish(&a, "room").await;
+    let room = |name: &str| RoomId::parse(name).unwrap();
+    let hour = UnixMs::now().plus(Duration::from_secs(3600));
+    let mint = |name: &str, until| cluster.signer.mint_play(&room(name), until).unwrap();
+    let past = UnixMs::now().minus(Duration::from_secs(60));
+    let with = |name: &str, token: &str| b.address(name, &format!("live?token={token}"));
+    let cases = [
+        b.address("room", "live"),
+        b.address("unknown", "live"),
+        with("room", "nonsense"),
+        with("room", mint("room", past).expose()),
+        with("room", mint("elsewhere", hour).expose()),
+    ];
+    let mut told = Vec::new();
+    for address in &cases {
+        told.push(refusal(address).await);
+    }
+    told.dedup();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(b.metric("onair_directory_lookups_total{outcome=\"asked\"}"), 0, "refused before any lookup");
+    let good = with("room", mint("room", hour).expose());
+    let mut player = Client::start(&good, Want::Play, None).await.unwrap();
+    watch_until(&mut player, 9).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_is_off_air_and_one_that_never_was_are_told_alike() {
+    let cluster = Cluster::new();
+    let config = IngestConfig { play_wait: Duration::from_millis(300), ..IngestConfig::default() };
+    let (a, b) = (cluster.node("a").await, cluster.node_with("b", config).await);
+    let (publisher, _) = cluster.publish(&a, "was").await;
+    let mut before = b.play("was").await;
+    watch_until(&mut before, 9).await;
+    publisher.unpublish().await.unwrap();
+    ending(&mut before).await;
+    let (mut was, mut never) = (b.play("was").await, b.play("never").await);
+    let told = (ending(&mut was).await, ending(&mut never).await);
+    assert_eq!(told.0, "NetStream.Play.StreamNotFound");
+    assert_eq!(told.0, told.1);
+}
