@@ -15,7 +15,7 @@ use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{KeyRecord, LeaseTimes, Registry, Takeover};
 use onair_cluster::relay_token::{RelayKey, RelayPass};
 use onair_cluster::{Epoch, LiveKeyId, NodeId, ProducerId, RoomId, UnixMs};
-use onair_codec::{ClientEvent, Media};
+use onair_codec::{ClientEvent, Media, MediaKind};
 use onair_ingest::{IngestConfig, IngestNode, Network, NodeParts, PlayAccess, RelayParts, Reports, bind};
 use onair_loadtest::address::Address;
 use onair_loadtest::client::{Client, ClientError, Want};
@@ -116,10 +116,9 @@ impl Cluster {
         self.registry.lease(&RoomId::parse(room).unwrap()).await.unwrap().unwrap().card.epoch
     }
 
-    /// Where another node asks `node` for a room, with the token of `pass`.
-    fn relay_address(&self, node: &Node, room: &str, token: &str) -> Address {
+    /// Where another node asks `node` for a room, with this token.
+    fn relay_address(node: &Node, room: &str, token: &str) -> Address {
         let address = node.ingest.relay_address().unwrap();
-        let _ = self;
         Address::parse(&format!("rtmp://{address}/{room}/live?token={token}")).unwrap()
     }
 
@@ -189,15 +188,17 @@ async fn watch_until(player: &mut Client, number: u64) -> Vec<Media> {
     seen
 }
 
-/// What of a player's media can be compared: what its own server said first is not the broadcast's.
 fn pictures_of(seen: &[Media]) -> Vec<u64> {
     seen.iter().filter_map(read_stamp).map(|stamp| stamp.number).collect()
 }
 
-fn video_of(seen: &[Media]) -> Vec<(u32, Vec<u8>)> {
-    seen.iter()
-        .filter(|media| media.kind == onair_codec::MediaKind::Video)
-        .map(|media| (media.timestamp.0, media.payload.to_vec()))
+/// Sound and pictures up to the last picture: what of two players' media can be compared.
+fn media_of(seen: &[Media]) -> Vec<(MediaKind, u32, Vec<u8>)> {
+    let last = seen.iter().rposition(|media| media.kind == MediaKind::Video).map_or(0, |at| at + 1);
+    seen[..last]
+        .iter()
+        .filter(|media| media.kind != MediaKind::Data)
+        .map(|media| (media.kind, media.timestamp.0, media.payload.to_vec()))
         .collect()
 }
 
@@ -235,26 +236,28 @@ async fn four_nodes_one_publisher_one_pull_each_and_the_same_bytes_everywhere() 
     let others = [cluster.node("b").await, cluster.node("c").await, cluster.node("d").await];
     let (mut publisher, mut broadcast) = cluster.publish(&origin, "room").await;
     let mut here = origin.play("room").await;
-    let first = video_of(&watch_until(&mut here, 9).await);
+    let mut first = watch_until(&mut here, 9).await;
     let mut players = Vec::new();
     for node in &others {
         for _ in 0..3 {
             let mut player = node.play("room").await;
-            assert_eq!(video_of(&watch_until(&mut player, 9).await), first);
-            players.push(player);
+            let seen = watch_until(&mut player, 9).await;
+            assert_eq!(media_of(&seen), media_of(&first));
+            players.push((player, seen));
         }
     }
     pictures(&mut publisher, &mut broadcast, 25).await;
-    let next = watch_until(&mut here, 34).await;
-    for player in &mut players {
-        assert_eq!(video_of(&watch_until(player, 34).await), video_of(&next));
+    first.extend(watch_until(&mut here, 34).await);
+    for (player, seen) in &mut players {
+        seen.extend(watch_until(player, 34).await);
+        assert_eq!(media_of(seen), media_of(&first));
     }
     for node in &others {
         assert_eq!((node.starts(), node.ingest.load().pulls, node.ingest.load().players), (1, 1, 3));
     }
     assert_eq!(origin.metric("onair_ingest_relay_serving"), 3);
     publisher.unpublish().await.unwrap();
-    for player in &mut players {
+    for (player, _) in &mut players {
         assert_eq!(ending(player).await, "NetStream.Play.Stop", "they need not wait");
     }
 }
@@ -321,7 +324,7 @@ async fn other_nodes_show_a_token_for_the_room_at_its_epoch_or_get_nothing() {
     let (a, b) = (cluster.node("a").await, cluster.node("b").await);
     let (_publisher, _) = cluster.publish(&a, "room").await;
     let (epoch, now) = (cluster.epoch("room").await, UnixMs::now());
-    let ask = |room: &str, token: &str| cluster.relay_address(&a, room, token);
+    let ask = |room: &str, token: &str| Cluster::relay_address(&a, room, token);
     let cases = [
         ("no token", ask("room", "")),
         ("nonsense", ask("room", "a.b.c")),
@@ -341,7 +344,7 @@ async fn other_nodes_show_a_token_for_the_room_at_its_epoch_or_get_nothing() {
     let mut player = b.play("room").await;
     watch_until(&mut player, 9).await;
     let good = cluster.token("room", epoch, now);
-    let (code, _) = refusal(&cluster.relay_address(&b, "room", &good)).await;
+    let (code, _) = refusal(&Cluster::relay_address(&b, "room", &good)).await;
     assert_eq!(code, "NetStream.Play.StreamNotFound");
     let mut relay = Client::start(&ask("room", &good), Want::Play, None).await.unwrap();
     watch_until(&mut relay, 9).await;
@@ -408,4 +411,93 @@ async fn a_room_that_is_off_air_and_one_that_never_was_are_told_alike() {
     let told = (ending(&mut was).await, ending(&mut never).await);
     assert_eq!(told.0, "NetStream.Play.StreamNotFound");
     assert_eq!(told.0, told.1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_that_is_killed_leaves_its_players_elsewhere_waiting_for_the_next() {
+    let cluster = Cluster::new();
+    let (a, b, c) = (cluster.node("a").await, cluster.node("b").await, cluster.node("c").await);
+    let (first, _) = cluster.publish(&a, "room").await;
+    let mut player = c.play("room").await;
+    watch_until(&mut player, 9).await;
+    let before = cluster.epoch("room").await;
+    // A socket that dies without a goodbye: the room falls off air, and nobody meant it.
+    drop(first);
+    c.expect("onair_ingest_relay_pulls", 0).await;
+    let (_second, _) = cluster.publish(&b, "room").await;
+    assert!(cluster.epoch("room").await > before);
+    assert_eq!(pictures_of(&watch_until(&mut player, 9).await), (0..10).collect::<Vec<_>>());
+    assert_eq!(c.starts(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_drains_lets_its_players_elsewhere_stay() {
+    let cluster = Cluster::new();
+    let (a, b, c) = (cluster.node("a").await, cluster.node("b").await, cluster.node("c").await);
+    let (_first, _) = cluster.publish(&a, "room").await;
+    let mut player = c.play("room").await;
+    watch_until(&mut player, 9).await;
+    a.ingest.drain(Duration::from_secs(5)).await;
+    let (_second, _) = cluster.publish(&b, "room").await;
+    assert_eq!(pictures_of(&watch_until(&mut player, 9).await), (0..10).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_is_looked_into_and_costs_no_player_a_frame() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a").await;
+    let config = IngestConfig { relay_silence: Duration::from_millis(200), ..IngestConfig::default() };
+    let b = cluster.node_with("b", config).await;
+    let (mut publisher, mut broadcast) = cluster.publish(&a, "room").await;
+    let mut player = b.play("room").await;
+    watch_until(&mut player, 9).await;
+    // The publisher says nothing for so long that the pull is made anew.
+    let wait = async {
+        while b.starts() < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
+    pictures(&mut publisher, &mut broadcast, 5).await;
+    let seen = pictures_of(&watch_until(&mut player, 14).await);
+    assert_eq!(seen, (10..15).collect::<Vec<_>>(), "nothing twice, nothing left out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_guess_cost_the_registry_a_bounded_number_of_lookups() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let (_publisher, _) = cluster.publish(&a, "room").await;
+    let mut player = b.play("room").await;
+    watch_until(&mut player, 9).await;
+    let began = std::time::Instant::now();
+    let mut guesses = Vec::new();
+    for guess in 0..600 {
+        guesses.push(b.play(&format!("guess-{guess}")).await);
+    }
+    let asked = || b.metric("onair_directory_lookups_total{outcome=\"asked\"}");
+    b.expect("onair_ingest_players", 601).await;
+    let seconds = began.elapsed().as_secs() + 1;
+    let (asked, bound) = (asked(), 200 + 200 * seconds + 2 * seconds + 2);
+    println!("600 guesses within {seconds} s: {asked} lookups");
+    assert!(asked <= bound, "{asked} of at most {bound}");
+}
+
+#[cfg(feature = "fault-injection")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_a_pull_ends_that_pull_alone_and_its_players_go_on() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let (mut publisher, mut broadcast) = cluster.publish(&a, "room").await;
+    let (_other, _) = cluster.publish(&a, "other").await;
+    let (mut player, mut beside) = (b.play("room").await, b.play("other").await);
+    watch_until(&mut player, 9).await;
+    watch_until(&mut beside, 9).await;
+    let payload = bytes::Bytes::from_static(b"\x02\x00\x0aonairFault\x02\x00\x0fonairFault:pull");
+    let fault = Media { kind: MediaKind::Data, timestamp: onair_codec::Timestamp(300), payload };
+    publisher.send(&[fault]).await.unwrap();
+    b.expect("onair_ingest_relay_pull_ends_total{cause=\"crash\"}", 1).await;
+    assert_eq!(b.ingest.load().pulls, 1, "the other room's");
+    pictures(&mut publisher, &mut broadcast, 10).await;
+    assert_eq!(pictures_of(&watch_until(&mut player, 19).await), (10..20).collect::<Vec<_>>());
 }
