@@ -4,8 +4,8 @@
 PROFILE ?= checked
 # Seconds for each fuzz target of `make fuzz`.
 FUZZ_SECONDS ?= 60
-# Faults for each topology of `make chaos`: a third each of kills, freezes, and kills of primaries that replicas lag behind.
-CHAOS_FAULTS ?= 60
+# Faults for each topology of `make chaos`: in five, two kills, two freezes, and a kill of a primary that replicas lag behind.
+CHAOS_FAULTS ?= 50
 
 .DEFAULT_GOAL := help
 .PHONY: help run setup test check fmt clippy docs deny pure typos fuzz bench chaos
@@ -47,7 +47,7 @@ typos:
 fuzz: ## run every fuzz target of the codec for FUZZ_SECONDS (60) each; needs nightly and cargo-fuzz
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 
-chaos: setup ## long: Redis primaries killed, frozen and made to forget, CHAOS_FAULTS (60) times a topology, once unconfirmed; outages at full length
+chaos: setup ## long: Redis primaries killed, frozen and made to forget, CHAOS_FAULTS (50) times a topology, once unconfirmed; outages at full length
 	ONAIR_CHAOS_FAULTS=$(CHAOS_FAULTS) cargo test --locked --profile $(PROFILE) --test chaos -- --test-threads 1 --nocapture --include-ignored
 	ONAIR_LONG=1 cargo test --locked --profile $(PROFILE) --test outage -- --test-threads 1 --nocapture
 

@@ -28,9 +28,9 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The next fault, kills and freezes in turn.
+/// The next fault: in five, two kills and two freezes.
 pub(crate) fn choose(round: usize) -> Fault {
-    [Fault::Kill, Fault::Freeze, Fault::Forget][round % 3]
+    [Fault::Kill, Fault::Freeze, Fault::Forget, Fault::Kill, Fault::Freeze][round % 5]
 }
 
 /// Lets one primary suffer `fault`, and returns when everything is whole again.
@@ -47,7 +47,7 @@ pub(crate) fn inflict(store: &Store, fault: Fault, rng: &mut StdRng) {
             replicas.iter().for_each(|replica| replica.thaw());
         }
     }
-    eventually("another primary", secs(60), || is_replaced(store, victim).then_some(()));
+    eventually("another primary", secs(180), || is_replaced(store, victim).then_some(()));
     // The old one comes back while nodes are still finding their way to the new one, or long after.
     std::thread::sleep(Duration::from_millis(rng.random_range(0..4_000)));
     if fault == Fault::Freeze {

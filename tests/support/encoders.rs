@@ -26,13 +26,18 @@ fn quiet(mut command: Command) -> Command {
 
 /// Publishes a sample in real time, packets as they are.
 pub fn publish(node: &Node, sample: &Sample, url: &str) -> Process {
+    publish_from(node.home(), sample, url)
+}
+
+/// The same with the process's files in `home`.
+pub fn publish_from(home: &Path, sample: &Sample, url: &str) -> Process {
     let mut command = if sample.with_current { current_ffmpeg() } else { ffmpeg() };
     command.arg("-re").arg("-i").arg(sample.file()).args(["-c", "copy"]);
     if sample.with_current {
         command.args(["-rtmp_enhanced_codecs", "hvc1,av01,vp09,Opus,fLaC"]);
     }
     command.args(["-f", "flv", url]);
-    Process::spawn("publisher", node.home(), &command)
+    Process::spawn("publisher", home, &command)
 }
 
 /// A player that writes one hash per packet.
@@ -43,12 +48,17 @@ pub struct Player {
 
 /// Plays `room` with the ffmpeg that made `sample`.
 pub fn play(node: &Node, sample: &Sample, room: &str, name: &str) -> Player {
-    let hashes = node.home().join(format!("{name}.hashes"));
+    play_from(node.home(), sample, &node.play_url(room), name)
+}
+
+/// The same at any address, with the process's files in `home`.
+pub fn play_from(home: &Path, sample: &Sample, url: &str, name: &str) -> Player {
+    let hashes = home.join(format!("{name}.hashes"));
     let mut command = if sample.with_current { current_ffmpeg() } else { ffmpeg() };
     // Flush each line, so that the test can watch packets arrive.
-    command.args(["-y", "-rtmp_live", "live", "-i"]).arg(node.play_url(room));
+    command.args(["-y", "-rtmp_live", "live", "-i"]).arg(url);
     command.args(HASH_COPIED).args(["-flush_packets", "1"]).arg(&hashes);
-    Player { process: Process::spawn(name, node.home(), &command), hashes }
+    Player { process: Process::spawn(name, home, &command), hashes }
 }
 
 impl Player {

@@ -103,6 +103,16 @@ impl Member {
         });
     }
 
+    /// Where publishers find `address` on this node.
+    pub fn publish_url(&self, address: &Address) -> String {
+        format!("rtmp://{}/{}/{}", self.rtmp, address.room, address.live_key)
+    }
+
+    /// Where viewers find `room` on this node.
+    pub fn play_url(&self, room: &str) -> String {
+        format!("rtmp://{}/{room}/live", self.rtmp)
+    }
+
     /// SIGKILL, and waits until it is gone.
     pub fn kill(&mut self) {
         self.process.kill();
@@ -240,6 +250,11 @@ impl Fleet {
     /// Where each node takes publishers and players.
     pub fn rtmp(&self) -> Vec<SocketAddr> {
         self.nodes.iter().map(|node| node.rtmp).collect()
+    }
+
+    /// A directory for the test's own files.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// What is in the Live DB now.

@@ -7,7 +7,7 @@ use super::server::Server;
 use crate::wait::eventually;
 
 /// How long the Cluster may take to come up, or back after a fault.
-const SETTLE_MAX: Duration = Duration::from_secs(90);
+const SETTLE_MAX: Duration = Duration::from_secs(180);
 
 /// Slots of a Redis Cluster.
 const SLOTS: usize = 16_384;

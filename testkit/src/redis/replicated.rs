@@ -6,8 +6,9 @@ use super::options::Options;
 use super::server::Server;
 use crate::wait::eventually;
 
-/// How long the topology may take to come up, or back after a fault.
-const SETTLE_MAX: Duration = Duration::from_secs(60);
+/// How long the topology may take to come up, or back after a fault. On a machine that stalls, Sentinels enter "tilt" and do
+/// nothing at all for half a minute, sometimes twice.
+const SETTLE_MAX: Duration = Duration::from_secs(180);
 
 /// A primary with replicas under Sentinel. Who is primary changes; the servers stay, in the order of their start.
 #[derive(Debug)]
