@@ -29,7 +29,7 @@ const FREEING_MAX: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum JoinError {
     /// Another process has it, and lives.
-    #[error("{0} is taken by another process that is alive: give each its own node.id, or stop the other")]
+    #[error("{0} is taken by another process that is alive: {cure}, or stop the other", cure = .0.cure())]
     Taken(Name),
     /// The registry does not answer.
     #[error("the registry of nodes does not answer: {0}")]
@@ -43,6 +43,16 @@ pub(crate) enum Name {
     Node(NodeId),
     /// The place of the one Manager that a cluster has.
     Seat,
+}
+
+impl Name {
+    /// What to do when another process has it.
+    const fn cure(&self) -> &'static str {
+        match self {
+            Self::Node(_) => "give each its own node.id",
+            Self::Seat => "run ingest nodes beside it",
+        }
+    }
 }
 
 impl std::fmt::Display for Name {

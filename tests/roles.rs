@@ -3,11 +3,12 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::process::{Command, Output};
 
 use onair_testkit::redis::{Options, Redis};
 use serde_json::json;
-use support::{Fleet, LONG, Node, Publisher, Store, eventually};
+use support::{Address, Fleet, LONG, Node, Publisher, Store, eventually};
 
 /// Runs `onair` with these settings to its end.
 fn failing(verb: &str, settings: &[(&str, &str)]) -> (Option<i32>, String) {
@@ -19,6 +20,14 @@ fn failing(verb: &str, settings: &[(&str, &str)]) -> (Option<i32>, String) {
     let Output { status, stderr, .. } = command.output().expect("onair runs");
     let words = String::from_utf8_lossy(&stderr).into_owned();
     (status.code(), words.lines().last().unwrap_or_default().to_owned())
+}
+
+/// Publishes, and is let in.
+fn publish(rtmp: SocketAddr, address: &Address) -> Publisher {
+    let here = [127, 0, 0, 1].into();
+    let publisher =
+        Publisher::start_at(here, rtmp, &address.room, &address.live_key).expect("the node answers");
+    publisher.unwrap_or_else(|refusal| panic!("refused: {refusal:?}"))
 }
 
 /// Some Ed25519 key.
@@ -71,9 +80,7 @@ fn a_living_node_and_the_one_manager_are_not_replaced_and_dead_ones_are() {
 
     // Killed, both come back under their names at once; what the node held is over at once, too.
     let address = fleet.address("alice");
-    let publisher =
-        Publisher::start_at([127, 0, 0, 1].into(), fleet.nodes[0].rtmp, &address.room, &address.live_key);
-    assert!(publisher.is_ok(), "{:?}", publisher.err());
+    let _publisher = publish(fleet.nodes[0].rtmp, &address);
     fleet.nodes[0].kill();
     fleet.nodes[0].restart();
     eventually("the end of what the node held", LONG, || {
@@ -87,15 +94,11 @@ fn a_living_node_and_the_one_manager_are_not_replaced_and_dead_ones_are() {
 fn a_node_that_is_asked_to_drain_gives_back_what_it_has_and_exits_0() {
     let mut fleet = Fleet::start(Store::Single(Redis::start()), 2);
     let address = fleet.address("alice");
-    let publisher =
-        Publisher::start_at([127, 0, 0, 1].into(), fleet.nodes[0].rtmp, &address.room, &address.live_key);
-    assert!(publisher.is_ok(), "{:?}", publisher.err());
+    let _publisher = publish(fleet.nodes[0].rtmp, &address);
     let (status, _) = fleet.api().post("/v1/nodes/a/drain", &json!({}));
     assert_eq!(status, 202);
     assert_eq!(fleet.nodes[0].wait(LONG).code(), Some(0), "{}", fleet.nodes[0].log());
-    let again =
-        Publisher::start_at([127, 0, 0, 1].into(), fleet.nodes[1].rtmp, &address.room, &address.live_key);
-    assert!(again.is_ok(), "admitted elsewhere at once: {:?}", again.err());
+    let _admitted_elsewhere_at_once = publish(fleet.nodes[1].rtmp, &address);
     let nodes = fleet.api().get("/v1/nodes").1;
     assert_eq!(
         (nodes["items"].as_array().map(Vec::len), &nodes["items"][0]["node_id"]),
