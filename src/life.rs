@@ -1,7 +1,7 @@
 //! The life of this process: starting, serving, draining. Read by its health checks and by what it says to other nodes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use onair_manager::NodeStatus;
 use tokio::sync::Notify;
@@ -35,7 +35,7 @@ pub(crate) struct Life(Arc<Inner>);
 struct Inner {
     stage: AtomicU8,
     /// Whether the last beats were answered. A node without a registry still serves who is there.
-    is_cut_off: AtomicU8,
+    is_cut_off: AtomicBool,
     changed: Notify,
 }
 
@@ -61,13 +61,13 @@ impl Life {
 
     /// Notes whether the registry of nodes answers.
     pub(crate) fn note_cut_off(&self, is_cut_off: bool) {
-        self.0.is_cut_off.store(u8::from(is_cut_off), Ordering::Relaxed);
+        self.0.is_cut_off.store(is_cut_off, Ordering::Relaxed);
     }
 
     /// What health checks are told.
     pub(crate) fn status(&self) -> NodeStatus {
         let stage = self.stage();
-        let is_cut_off = self.0.is_cut_off.load(Ordering::Relaxed) != 0;
+        let is_cut_off = self.0.is_cut_off.load(Ordering::Relaxed);
         let degraded = if is_cut_off { vec!["registry".to_owned()] } else { Vec::new() };
         NodeStatus { ready: stage == Stage::Serving, state: stage.name().to_owned(), degraded }
     }

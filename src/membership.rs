@@ -200,6 +200,7 @@ async fn keep(card: NodeCard, nodes: Arc<dyn Nodes>, life: Life, meter: Meter, c
     let mut tick = interval(BEAT_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_answer = Instant::now();
+    let mut rivalry = Rivalry::default();
     loop {
         tokio::select! {
             _ = tick.tick() => {}
@@ -209,9 +210,9 @@ async fn keep(card: NodeCard, nodes: Arc<dyn Nodes>, life: Life, meter: Meter, c
             Ok(answer) => {
                 last_answer = Instant::now();
                 let call = match answer {
-                    Beat::Alive { is_drain_asked: false, .. } => Call::None,
+                    _ if rivalry.is_lost(&answer, last_answer) => Call::Displaced,
                     Beat::Alive { is_drain_asked: true, .. } => Call::Drain,
-                    Beat::Taken { .. } => Call::Displaced,
+                    Beat::Alive { .. } | Beat::Taken { .. } => Call::None,
                 };
                 calls.send_if_modified(|known| {
                     // A drain that is asked for once is asked for.
@@ -230,6 +231,28 @@ async fn keep(card: NodeCard, nodes: Arc<dyn Nodes>, life: Life, meter: Meter, c
     }
 }
 
+/// Another run under our name. Beats are not confirmed by replicas, so a failover of the registry may bring back the run before
+/// ours, long dead; that one loses the name in time. One that keeps it is alive.
+#[derive(Debug, Default)]
+struct Rivalry {
+    since: Option<Instant>,
+}
+
+impl Rivalry {
+    /// Whether the name is another's for good, given the answer to a beat.
+    fn is_lost(&mut self, answer: &Beat, now: Instant) -> bool {
+        match answer {
+            Beat::Alive { .. } => {
+                self.since = None;
+                false
+            }
+            Beat::Taken { .. } => {
+                now.duration_since(*self.since.get_or_insert(now)) > DEAD_AFTER + BEAT_EVERY
+            }
+        }
+    }
+}
+
 async fn beat(
     nodes: &dyn Nodes,
     card: &NodeCard,
@@ -238,4 +261,25 @@ async fn beat(
 ) -> Result<Beat, RegistryError> {
     let call = nodes.beat(card, load, stage == Stage::Draining);
     timeout(CALL_TIMEOUT, call).await.unwrap_or(Err(RegistryError::Unreachable))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_lost_to_who_keeps_it_and_not_to_the_memory_of_a_dead_one() {
+        let taken = Beat::Taken { beat_ago: Duration::from_secs(1) };
+        let alive = Beat::Alive { is_new: false, is_drain_asked: false };
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut rivalry = Rivalry::default();
+        assert!(!rivalry.is_lost(&taken, at(0)));
+        assert!(!rivalry.is_lost(&taken, at(5)), "a dead one may still have it");
+        assert!(!rivalry.is_lost(&alive, at(6)), "and it had lost it");
+        for second in 7..=13 {
+            assert!(!rivalry.is_lost(&taken, at(second)));
+        }
+        assert!(rivalry.is_lost(&taken, at(14)));
+    }
 }

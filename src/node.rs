@@ -183,7 +183,8 @@ impl Node {
     pub(crate) async fn greet(&self, config: &Config) {
         let rtmp = self.ingest.as_ref().map(IngestNode::address);
         let http = self.http;
-        tracing::info!(node = %self.id, rtmp = ?rtmp, %http, version = env!("CARGO_PKG_VERSION"), "onair is up");
+        let shown = rtmp.map(tracing::field::display);
+        tracing::info!(node = %self.id, rtmp = shown, %http, version = env!("CARGO_PKG_VERSION"), "onair is up");
         let mut stdout = std::io::stdout();
         let greeting = Greeting {
             node: self.id.as_str(),
