@@ -9,7 +9,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-use crate::support::{Store, eventually, secs};
+use crate::support::{Fleet, Store, eventually, secs};
 
 /// A fault of one primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +18,8 @@ pub(crate) enum Fault {
     Kill,
     /// SIGSTOP; thawed once another has taken over. For some time it still takes itself for the primary.
     Freeze,
-    /// Its replicas are frozen for some seconds and so fall behind, and then it is killed: what it granted meanwhile is lost.
+    /// Its replicas are frozen and cut off for some seconds, and then it is killed: what it granted meanwhile is lost. The Manager,
+    /// who knows how far every shard had come, sleeps until another server has taken over.
     Forget,
 }
 
@@ -28,26 +29,35 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The next fault: in five, two kills and two freezes.
+/// The next fault of a run: in five, two kills and two freezes.
 pub(crate) fn choose(round: usize) -> Fault {
     [Fault::Kill, Fault::Freeze, Fault::Forget, Fault::Kill, Fault::Freeze][round % 5]
 }
 
 /// Lets one primary suffer `fault`, and returns when everything is whole again.
-pub(crate) fn inflict(store: &Store, fault: Fault, rng: &mut StdRng) {
+pub(crate) fn inflict(fleet: &Fleet, fault: Fault, rng: &mut StdRng) {
+    let store = &fleet.store;
     let victim = a_primary(store, rng);
     match fault {
         Fault::Kill => victim.kill(),
         Fault::Freeze => victim.freeze(),
         Fault::Forget => {
+            fleet.manager.freeze();
             let replicas = replicas_of(store, victim);
             replicas.iter().for_each(|replica| replica.freeze());
+            // Frozen ones alone would find it all in their sockets when they wake.
+            victim.command(&["CLIENT", "KILL", "TYPE", "replica"]);
             std::thread::sleep(Duration::from_millis(rng.random_range(2_000..6_000)));
             victim.kill();
             replicas.iter().for_each(|replica| replica.thaw());
         }
     }
     eventually("another primary", secs(180), || is_replaced(store, victim).then_some(()));
+    if fault == Fault::Forget {
+        // Nodes find the new primary within a second.
+        std::thread::sleep(secs(1));
+        fleet.manager.thaw();
+    }
     // The old one comes back while nodes are still finding their way to the new one, or long after.
     std::thread::sleep(Duration::from_millis(rng.random_range(0..4_000)));
     if fault == Fault::Freeze {

@@ -70,15 +70,23 @@ impl Producer {
         match self.rng.random_range(0..100) {
             0..30 => {
                 on_air.unpublish().await;
-                None
+                self.rest().await
             }
             30..45 => {
                 on_air.hang_up();
-                None
+                self.rest().await
             }
             45..70 => self.replaced(on_air).await,
             _ => self.disputed(on_air).await,
         }
+    }
+
+    /// Every other time the room stays empty for a while.
+    async fn rest(&mut self) -> Option<OnAir> {
+        if self.rng.random() {
+            pause(self.between(500, 3_000)).await;
+        }
+        None
     }
 
     /// It falls silent, and its producer's next attempt takes the room from it.
