@@ -120,3 +120,20 @@ async fn bells_are_heard_again_after_their_connection_broke() {
     bell.rung.changed().await.unwrap();
     drop(bell);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_without_memory_is_reconnected_to_and_renews() {
+    let redis = Redis::with(&Options::new().appendonly());
+    let registry = connect(&redis.url()).await;
+    open_all(&registry).await;
+    let demo = room("demo");
+    let key = put_key(&registry, &demo).await;
+    let card = granted(&registry, &claim(&demo, &key, "a")).await;
+    redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    redis.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+    let renewed = until("a renewal", || async { renew(&registry, &card).await.ok() }).await;
+    assert!(matches!(renewed.answer, Renewed::Kept { .. }));
+    assert_eq!(acquire(&registry, &claim(&demo, &key, "b")).await.err(), Some(RegistryError::Full));
+    let other = connect(&redis.url()).await;
+    assert!(matches!(renew(&other, &card).await.unwrap().answer, Renewed::Kept { .. }));
+}

@@ -15,7 +15,7 @@ use support::redis::{
 const ACL: &str = "resetchannels ~{s*}:* ~{nodes}:* ~{onair}:* &onair:* -@all \
     +hello +auth +ping +info +role +wait +cluster|info +cluster|slots +config|get \
     +script|load +evalsha +subscribe +unsubscribe +publish +time \
-    +set +del +persist +pexpireat +hget +hset +hdel +hmget \
+    +get +set +del +persist +pexpireat +hget +hset +hdel +hmget \
     +zadd +zrem +zscore +zrange +zrangebyscore +zrangebylex \
     +sadd +srem +sismember +xadd +xlen +xrange +xtrim";
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::Value;
+use redis::{Cmd, Value};
 use serde::{Deserialize, Serialize};
 
 use super::dial::{info_field, text};
@@ -47,14 +47,17 @@ impl Identity {
     pub(super) async fn claim(&self, primary: &Primary) -> Result<(), ConnectError> {
         let broken = |why: String| ConnectError::Broken { at: primary.endpoint.to_string(), why };
         let ours = serde_json::to_string(&self.ours).map_err(|error| broken(error.to_string()))?;
-        let command = |_| {
-            let mut set = redis::cmd("SET");
-            set.arg(KEY).arg(&ours).arg("NX").arg("GET");
-            set
-        };
         let of = |trouble| ConnectError::of(&primary.endpoint, trouble);
-        let mut answers = primary.run(Lane::Plain, 1, &command, 0, ASK_WITHIN).await.map_err(of)?;
-        let found = answers.values.pop().unwrap_or(Ok(Value::Nil)).map_err(of)?;
+        // Looked for first: a Redis without memory refuses the write, and must not lock out those it belongs to.
+        let commands = [get(KEY), set_if_absent(KEY, &ours)];
+        let mut found = Value::Nil;
+        for command in commands {
+            let asked = primary.run(Lane::Plain, 1, &|_| command.clone(), 0, ASK_WITHIN).await.map_err(of)?;
+            found = asked.values.into_iter().next().unwrap_or(Ok(Value::Nil)).map_err(of)?;
+            if found != Value::Nil {
+                break;
+            }
+        }
         let Some(found) = text(&found) else { return Ok(()) };
         let Ok(found) = serde_json::from_str::<Marker>(found) else {
             return Err(broken(format!("{KEY} is not what Onair writes there")));
@@ -105,4 +108,17 @@ impl Identity {
             say("fewer replicas than must confirm: no publisher is admitted until one is connected");
         }
     }
+}
+
+fn get(key: &str) -> Cmd {
+    let mut get = redis::cmd("GET");
+    get.arg(key);
+    get
+}
+
+/// Answers with what was there.
+fn set_if_absent(key: &str, value: &str) -> Cmd {
+    let mut set = redis::cmd("SET");
+    set.arg(key).arg(value).arg("NX").arg("GET");
+    set
 }
