@@ -40,6 +40,9 @@ struct State {
     lanes: [Lane; 2],
     is_refusing: bool,
     is_over: bool,
+    /// How often [`State::reset`] was asked for: who was accepted before the last time is reset, also when the connection to
+    /// the target is still being made.
+    resets: u64,
     connections: Vec<Weak<Connection>>,
 }
 
@@ -131,6 +134,7 @@ impl Drop for Proxy {
 
 impl State {
     fn reset(&mut self) {
+        self.resets += 1;
         self.connections.drain(..).filter_map(|c| c.upgrade()).for_each(|c| c.reset());
     }
 }
@@ -167,18 +171,20 @@ impl Shared {
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     for client in listener.incoming() {
         let Ok(client) = client else { return };
-        if shared.state().is_over {
-            return;
-        }
+        let resets = match &*shared.state() {
+            state if state.is_over => return,
+            state => state.resets,
+        };
         let shared = shared.clone();
         // The connection to the target is made aside: it may take long.
         thread::spawn(move || {
-            let _ = serve(client, &shared);
+            let _ = serve(client, &shared, resets);
         });
     }
 }
 
-fn serve(client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
+/// `resets` is how many there were when `client` was accepted.
+fn serve(client: TcpStream, shared: &Arc<Shared>, resets: u64) -> io::Result<()> {
     // Until it is known that somebody is there, dropping the socket is a reset.
     SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
     if shared.pass(Direction::ToTarget, || false).is_none() || shared.state().is_refusing {
@@ -196,7 +202,7 @@ fn serve(client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
         let mut state = shared.state();
         state.connections.retain(|c| c.strong_count() > 0);
         state.connections.push(Arc::downgrade(&connection));
-        if state.is_refusing || state.is_over {
+        if state.is_refusing || state.is_over || state.resets != resets {
             connection.reset();
         }
     }
