@@ -108,12 +108,18 @@ pub trait Registry: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<LeaseView>, RegistryError>;
 
+    /// All leases of a shard, and how many events tell of them.
+    async fn snapshot(&self, shard: Shard) -> Result<ShardSnapshot, RegistryError>;
+
     /// The oldest unacknowledged events of a shard, in order, at most `limit`.
     async fn events(&self, shard: Shard, limit: usize) -> Result<Vec<Event>, RegistryError>;
     /// The reader has stored everything up to and including `n`: it may be forgotten.
     async fn acknowledge(&self, shard: Shard, n: u64) -> Result<(), RegistryError>;
     /// Changes whenever some shard has new events. For readers that would rather sleep than poll.
     fn event_bell(&self) -> watch::Receiver<u64>;
+    /// Changes whenever events of some shard were acknowledged, by whichever process: what they were stored as can be read.
+    /// Lossy, as all bells: look now and then anyway.
+    fn stored_bell(&self) -> watch::Receiver<u64>;
 
     /// The doorbell of a node: rung when one of its leases has an order or a want, or when a lease that it wants comes
     /// free. One receiver per node; a second call replaces the first.

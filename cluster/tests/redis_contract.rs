@@ -165,6 +165,9 @@ async fn events_are_read_once(here: &RedisRegistry, there: &RedisRegistry) {
     let kinds: Vec<_> = events.iter().map(|event| event.kind.name()).collect();
     assert_eq!(kinds, ["granted", "ended"]);
     assert!(matches!(events[1].kind, EventKind::Ended { reason: EndReason::Unpublished, .. }));
+    let mut stored = here.stored_bell();
+    // Heard from now on.
+    stored.changed().await.unwrap();
     let (first, last) = (events[0].n, events[1].n);
     assert_eq!(last, first + 1);
     // Who has not read them cannot say that they are stored.
@@ -172,6 +175,7 @@ async fn events_are_read_once(here: &RedisRegistry, there: &RedisRegistry) {
     assert_eq!(there.events(shard, 10).await.unwrap(), events);
     there.acknowledge(shard, first).await.unwrap();
     assert_eq!(here.events(shard, 10).await.unwrap(), &events[1..]);
+    stored.changed().await.unwrap();
     there.acknowledge(shard, last).await.unwrap();
     assert_eq!(here.events(shard, 10).await.unwrap(), []);
 }

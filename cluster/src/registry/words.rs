@@ -279,6 +279,23 @@ pub struct LeaseView {
     pub order: Option<Order>,
 }
 
+/// The leases of a shard, for whoever compares them with what is recorded elsewhere.
+///
+/// Each room was looked at in a moment when at most `n` events had been given. So whoever knows all events up to `n` knows how
+/// the last session of a room that is missing here has ended, and has heard of every session that is here; anything else is
+/// a loss. Rooms need not have been looked at in the same moment: a registry with many leases is not kept from its work.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ShardSnapshot {
+    /// The number of the newest event.
+    pub n: u64,
+    /// All leases, by room; those past deadline and grace too, since their ends have yet to be told.
+    pub leases: Vec<LeaseView>,
+    /// As in [`Tick::floor`](super::Tick::floor).
+    pub floor: Option<UnixMs>,
+    /// As in [`Tick::is_loaded`](super::Tick::is_loaded).
+    pub is_loaded: bool,
+}
+
 /// What waits for one trip to the registry: group commit.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {

@@ -10,7 +10,7 @@ use onair_cluster::ids::{LiveKeyId, NodeId, RoomId, Shard};
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{
     Batch, BatchReply, Confirmed, Doorbell, Hold, KeyRecord, LeaseTimes, LeaseView, Order, Registry,
-    RegistryError, RoomBell, Tick,
+    RegistryError, RoomBell, ShardSnapshot, Tick,
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -209,6 +209,9 @@ impl Registry for Faulty {
     ) -> Result<Vec<LeaseView>, RegistryError> {
         self.inner.leases(shard, after, limit).await
     }
+    async fn snapshot(&self, shard: Shard) -> Result<ShardSnapshot, RegistryError> {
+        self.inner.snapshot(shard).await
+    }
     async fn events(&self, shard: Shard, limit: usize) -> Result<Vec<Event>, RegistryError> {
         self.inner.events(shard, limit).await
     }
@@ -217,5 +220,8 @@ impl Registry for Faulty {
     }
     fn event_bell(&self) -> watch::Receiver<u64> {
         self.inner.event_bell()
+    }
+    fn stored_bell(&self) -> watch::Receiver<u64> {
+        self.inner.stored_bell()
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{
-    Batch, BatchReply, Doorbell, Hold, KeyRecord, LeaseTimes, LeaseView, Order, Registry, RoomBell, Tick,
+    Batch, BatchReply, Doorbell, Hold, KeyRecord, LeaseTimes, LeaseView, Order, Registry, RoomBell,
+    ShardSnapshot, Tick,
 };
 use onair_cluster::{Event, LiveKeyId, NodeId, RegistryError, RoomId, Shard};
 use parking_lot::Mutex;
@@ -116,6 +117,11 @@ impl Registry for Forgetful {
         self.inner.leases(shard, after, limit).await
     }
 
+    async fn snapshot(&self, shard: Shard) -> Result<ShardSnapshot, RegistryError> {
+        self.ask(shard)?;
+        self.inner.snapshot(shard).await
+    }
+
     async fn events(&self, shard: Shard, limit: usize) -> Result<Vec<Event>, RegistryError> {
         self.ask(shard)?;
         self.inner.events(shard, limit).await
@@ -127,6 +133,10 @@ impl Registry for Forgetful {
 
     fn event_bell(&self) -> watch::Receiver<u64> {
         self.inner.event_bell()
+    }
+
+    fn stored_bell(&self) -> watch::Receiver<u64> {
+        self.inner.stored_bell()
     }
 
     fn doorbell(&self, node: &NodeId) -> Doorbell {

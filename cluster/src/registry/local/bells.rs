@@ -1,4 +1,5 @@
-//! The bells of the local registry: one doorbell per node, one bell for all readers of events. Lossy: a bell only says "look".
+//! The bells of the local registry: one doorbell per node, one bell for all readers of events, one for readers of what became of
+//! them. Lossy: a bell only says "look".
 
 use std::collections::HashMap;
 
@@ -15,11 +16,12 @@ const RINGS_MAX: usize = 1_024;
 pub(super) struct Bells {
     doors: Mutex<HashMap<NodeId, mpsc::Sender<RoomId>>>,
     news: watch::Sender<u64>,
+    stored: watch::Sender<u64>,
 }
 
 impl Bells {
     pub(super) fn new() -> Self {
-        Self { doors: Mutex::new(HashMap::new()), news: watch::Sender::new(0) }
+        Self { doors: Mutex::new(HashMap::new()), news: watch::Sender::new(0), stored: watch::Sender::new(0) }
     }
 
     pub(super) fn ring(&self, rings: Rings) {
@@ -38,8 +40,16 @@ impl Bells {
         self.news.send_modify(|count| *count = count.wrapping_add(1));
     }
 
+    pub(super) fn announce_stored(&self) {
+        self.stored.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
     pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
+    }
+
+    pub(super) fn subscribe_stored(&self) -> watch::Receiver<u64> {
+        self.stored.subscribe()
     }
 
     pub(super) fn doorbell(&self, node: &NodeId) -> Doorbell {

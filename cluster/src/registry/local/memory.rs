@@ -123,8 +123,12 @@ impl ShardState {
     /// Looks after the shard: [`Self::reap`], and what the shard is missing.
     pub fn tick(&mut self, now: UnixMs, limit: usize) -> Tick {
         let reaped = self.reap(now, limit);
-        let floor = self.memory.as_ref().map(|memory| memory.floor).filter(|floor| now < *floor);
-        Tick { reaped, is_loaded: self.is_loaded(), floor }
+        Tick { reaped, is_loaded: self.is_loaded(), floor: self.floor(now) }
+    }
+
+    /// The floor, unless it is past.
+    pub(super) fn floor(&self, now: UnixMs) -> Option<UnixMs> {
+        self.memory.as_ref().map(|memory| memory.floor).filter(|floor| now < *floor)
     }
 
     /// Everybody alive has had time to renew.

@@ -25,7 +25,8 @@ use super::shard::Rings;
 use crate::events::Event;
 use crate::ids::{Epoch, LiveKeyId, NodeId, RoomId};
 use crate::registry::{
-    Acquired, Claim, Hold, KeyRecord, LeaseView, Order, Release, Released, Renewal, Renewed, Tick,
+    Acquired, Claim, Hold, KeyRecord, LeaseView, Order, Release, Released, Renewal, Renewed, ShardSnapshot,
+    Tick,
 };
 use crate::time::UnixMs;
 
@@ -39,6 +40,7 @@ pub(in crate::registry) trait Machine {
     fn order(&mut self, now: UnixMs, room: &RoomId, order: &Order) -> Option<LeaseView>;
     fn lease(&mut self, now: UnixMs, room: &RoomId) -> Option<LeaseView>;
     fn leases(&mut self, now: UnixMs, after: Option<&RoomId>, limit: usize) -> Vec<LeaseView>;
+    fn snapshot(&mut self, now: UnixMs, after: Option<&RoomId>, limit: usize) -> ShardSnapshot;
     fn put_key(&mut self, now: UnixMs, record: &KeyRecord);
     fn key(&mut self, now: UnixMs, id: &LiveKeyId) -> Option<KeyRecord>;
     fn revoke(&mut self, now: UnixMs, id: &LiveKeyId) -> bool;

@@ -12,7 +12,7 @@ use super::memory::Memory;
 use super::tombstone::Tombstone;
 use crate::events::{EndReason, Event, EventKind, Facts, SessionCard};
 use crate::ids::{Epoch, LiveKeyId, NodeId, RoomId, Shard};
-use crate::registry::{Hold, KeyRecord, LeaseTimes, LeaseView, Order, Want};
+use crate::registry::{Hold, KeyRecord, LeaseTimes, LeaseView, Order, ShardSnapshot, Want};
 use crate::time::UnixMs;
 
 /// Bells to ring once the shard's lock is gone: whose, and about which room.
@@ -163,6 +163,18 @@ impl ShardState {
             .take(limit)
             .map(|(_, lease)| lease.view())
             .collect()
+    }
+
+    /// The leases of rooms after `after`, in order of room, at most `limit`, the dead too, and how far the shard has come.
+    pub fn snapshot(&self, now: UnixMs, after: Option<&RoomId>, limit: usize) -> ShardSnapshot {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let page = self.leases.range::<RoomId, _>((from, Bound::Unbounded)).take(limit);
+        ShardSnapshot {
+            n: self.last_n,
+            leases: page.map(|(_, lease)| lease.view()).collect(),
+            floor: self.floor(now),
+            is_loaded: self.is_loaded(),
+        }
     }
 
     // === keys ===

@@ -1,4 +1,4 @@
-//! The bells, rung by pub/sub: doors of nodes, rooms, events. One connection, to any primary, beside all others.
+//! The bells, rung by pub/sub: doors of nodes, rooms, events and what became of them. One connection, to any primary, beside all others.
 //!
 //! Pub/sub promises nothing, and a bell only says "look". So whenever a channel is heard anew, after a reconnect too, its
 //! bell is rung once: what it would have said may have been missed. Doors cannot be rung so, as a ring names a room; what a
@@ -39,6 +39,7 @@ pub(super) struct Bells {
     prefix: String,
     wanted: Mutex<Wanted>,
     news: watch::Sender<u64>,
+    stored: watch::Sender<u64>,
     /// Something is wanted, or no longer.
     changed: Notify,
 }
@@ -49,6 +50,7 @@ struct Wanted {
     doors: HashMap<NodeId, mpsc::Sender<RoomId>>,
     rooms: HashMap<RoomId, Room>,
     has_readers: bool,
+    has_feeders: bool,
     /// Channels that may have to be subscribed to or left.
     touched: HashSet<String>,
 }
@@ -65,6 +67,7 @@ impl Bells {
             prefix: format!("onair:{cluster}:"),
             wanted: Mutex::default(),
             news: watch::Sender::new(0),
+            stored: watch::Sender::new(0),
             changed: Notify::new(),
         }
     }
@@ -72,6 +75,11 @@ impl Bells {
     pub(super) fn event_bell(&self) -> watch::Receiver<u64> {
         self.touch(&mut self.wanted.lock(), "ev", |wanted| wanted.has_readers = true);
         self.news.subscribe()
+    }
+
+    pub(super) fn stored_bell(&self) -> watch::Receiver<u64> {
+        self.touch(&mut self.wanted.lock(), "stored", |wanted| wanted.has_feeders = true);
+        self.stored.subscribe()
     }
 
     pub(super) fn doorbell(&self, node: &NodeId) -> Doorbell {
@@ -136,6 +144,7 @@ impl Bells {
                 }
             }
             None if name == "ev" => bump(&self.news),
+            None if name == "stored" => bump(&self.stored),
             _ => {}
         }
     }
@@ -146,14 +155,17 @@ impl Wanted {
         match name.split_once(':') {
             Some(("door", node)) => NodeId::parse(node).is_ok_and(|node| self.doors.contains_key(&node)),
             Some(("room", room)) => RoomId::parse(room).is_ok_and(|room| self.rooms.contains_key(&room)),
-            _ => name == "ev" && self.has_readers,
+            _ => (name == "ev" && self.has_readers) || (name == "stored" && self.has_feeders),
         }
     }
 
     fn all(&self) -> HashSet<String> {
         let doors = self.doors.keys().map(|node| format!("door:{node}"));
         let rooms = self.rooms.keys().map(|room| format!("room:{room}"));
-        doors.chain(rooms).chain(self.has_readers.then(|| "ev".to_owned())).collect()
+        let readers = [("ev", self.has_readers), ("stored", self.has_feeders)];
+        let readers =
+            readers.into_iter().filter(|(_, is_wanted)| *is_wanted).map(|(name, _)| name.to_owned());
+        doors.chain(rooms).chain(readers).collect()
     }
 }
 

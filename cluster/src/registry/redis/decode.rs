@@ -11,7 +11,7 @@ use crate::events::{EndReason, Event, EventKind, Facts, SessionCard};
 use crate::ids::{Epoch, LiveKeyId, ProducerId, RoomId, Shard};
 use crate::registry::{
     Acquired, Denial, Grant, Hold, Holder, KeyRecord, LeaseView, Order, RegistryError, Released, Renewed,
-    Takeover, Tick, Want,
+    ShardSnapshot, Takeover, Tick, Want,
 };
 use crate::time::UnixMs;
 
@@ -114,6 +114,16 @@ pub(crate) fn lease(answer: &Value) -> Result<Option<LeaseView>> {
 /// A page of leases.
 pub(crate) fn leases(answer: &Value) -> Result<Vec<LeaseView>> {
     list_at(own(answer)?, 0)?.iter().map(|lease| lease_view(list(lease)?)).collect()
+}
+
+/// A page of a snapshot, and the room after which the next one begins.
+pub(crate) fn snapshot(answer: &Value) -> Result<(ShardSnapshot, Option<RoomId>)> {
+    let Position { n, .. } = position(answer)?;
+    let (leases, answer) = (leases(answer)?, own(answer)?);
+    let next = text_at(answer, 1)?;
+    let next = if next.is_empty() { None } else { Some(parse(next)?) };
+    let (is_loaded, floor) = (text_at(answer, 2)? == "1", time(text_at(answer, 3)?)?);
+    Ok((ShardSnapshot { n, leases, floor, is_loaded }, next))
 }
 
 /// The hold in force.

@@ -125,6 +125,13 @@ const PATCHES: &[Patch] = &[
     ("the bell of the room is not rung", ":room:' .. session.room", ":room:'"),
     ("reaping knows no limit", "'LIMIT', 0, limit)", "'LIMIT', 0, limit + 1)"),
     ("a lease is not listed", "redis.call('ZADD', ROOMS, 0, session.room)", ""),
+    ("who reads what was stored is not rung", ":stored', SHARD)", ":other', SHARD)"),
+    (
+        "a snapshot leaves out the dead",
+        "if lease then\n    leases",
+        "if lease and not is_dead(lease) then\n    leases",
+    ),
+    ("a snapshot ends a page early", "#rooms == limit and", "#rooms > limit and"),
     ("one event too many is forgotten", "dec(n + 1) .. '-0')", "dec(n + 2) .. '-0')"),
     ("a key that is not back is denied", "if not key and shard.loaded ~= '1' then", "if false then"),
     ("what was put back before the last loss counts", "if life ~= shard.life then", "if false then"),

@@ -164,6 +164,12 @@ pub(crate) fn look_leases(shard: Shard, after: Option<&RoomId>, limit: usize) ->
     Args::new().text(after).text(limit.to_string()).call(Script::LookLeases, shard)
 }
 
+/// A page of a snapshot is wanted. Answer: [`snapshot`](super::decode::snapshot).
+pub(crate) fn snapshot(shard: Shard, after: Option<&RoomId>, limit: usize) -> Call {
+    let after = after.map_or("", RoomId::as_str);
+    Args::new().text(after).text(limit.to_string()).call(Script::Snapshot, shard)
+}
+
 /// The oldest unread events are wanted: a plain command, no script. Answer: [`events`](super::decode::events).
 pub(crate) fn events(shard: Shard, limit: usize) -> Cmd {
     let mut command = ::redis::cmd("XRANGE");

@@ -116,9 +116,11 @@ fn every_script_says_what_it_is_and_only_what_adds_is_refused_without_memory() {
         let first = script.source().lines().next().unwrap();
         let expected = match script {
             Script::Acquire | Script::PutKey => "#!lua",
-            Script::LookLease | Script::LookLeases | Script::LookHold | Script::LookKey => {
-                "#!lua flags=no-writes"
-            }
+            Script::LookLease
+            | Script::LookLeases
+            | Script::Snapshot
+            | Script::LookHold
+            | Script::LookKey => "#!lua flags=no-writes",
             _ => "#!lua flags=allow-oom",
         };
         assert_eq!(first, expected, "{}", script.name());
@@ -174,6 +176,7 @@ fn without_memory_nobody_new_is_let_in_and_all_others_go_on() {
         encode::lift_hold(&room),
         encode::revoke(room.shard(), &key.live_key_id),
         encode::look_lease(&room),
+        encode::snapshot(room.shard(), None, 8),
         encode::acknowledge(room.shard(), 1, ""),
     ];
     for call in passing {

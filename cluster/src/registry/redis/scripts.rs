@@ -61,6 +61,8 @@ scripts! {
     LookLease = "look_lease",
     /// Reads a page of leases.
     LookLeases = "look_leases",
+    /// Reads a page of all leases, and how many events tell of them.
+    Snapshot = "snapshot",
     /// Reads a hold.
     LookHold = "look_hold",
     /// Reads a live key's record.

@@ -8,7 +8,7 @@ use crate::registry::local::memory::{Known, Position};
 use crate::registry::local::shard::{Rings, ShardState};
 use crate::registry::{
     Acquired, Claim, Hold, KeyRecord, LeaseTimes, LeaseView, Order, Release, Released, Renewal, Renewed,
-    Takeover, Tick,
+    ShardSnapshot, Takeover, Tick,
 };
 use crate::time::UnixMs;
 
@@ -461,6 +461,10 @@ impl Machine for Mutant {
 
     fn leases(&mut self, now: UnixMs, after: Option<&RoomId>, limit: usize) -> Vec<LeaseView> {
         self.look(now, |state| state.leases(now, after, limit))
+    }
+
+    fn snapshot(&mut self, now: UnixMs, after: Option<&RoomId>, limit: usize) -> ShardSnapshot {
+        self.look(now, |state| state.snapshot(now, after, limit))
     }
 
     fn put_key(&mut self, now: UnixMs, record: &KeyRecord) {

@@ -265,12 +265,27 @@ impl<M: Machine> World<M> {
             }
             let listed = seen.leases.keys().filter(|room| !seen.is_dead(self.now, room, &self.times));
             ensure!(rooms.iter().eq(listed), "listed {rooms:?}");
+            self.compare_snapshot(&seen)?;
         }
         self.known = self.known.max(self.machine.position());
         match self.machine.fault() {
             Some(fault) => Err(fault),
             None => Ok(new),
         }
+    }
+
+    /// The dead are in it until their ends are told; with the number of the newest event.
+    fn compare_snapshot(&mut self, seen: &Model) -> Step {
+        let whole = self.machine.snapshot(self.now, None, 1_000);
+        let sessions: Vec<_> = whole.leases.iter().map(|lease| lease.card.session_id).collect();
+        let listed: Vec<_> = seen.leases.values().map(|lease| lease.card.session_id).collect();
+        ensure!(sessions == listed, "a snapshot has {sessions:?}, not {listed:?}");
+        ensure!(whole.n == self.log.last_n(), "a snapshot at {}, not {}", whole.n, self.log.last_n());
+        let after = self.rooms.first().cloned();
+        let page = self.machine.snapshot(self.now, after.as_ref(), 1);
+        let next = seen.leases.keys().find(|room| Some(*room) > after.as_ref());
+        ensure!(page.leases.iter().map(|lease| &lease.card.room_id).eq(next), "another page after {after:?}");
+        Ok(())
     }
 
     /// What a holder may believe after an answer to a call sent at `sent`.

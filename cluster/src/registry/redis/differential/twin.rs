@@ -17,7 +17,7 @@ use crate::registry::redis::call::{Call, Caller, key};
 use crate::registry::redis::{decode, encode};
 use crate::registry::{
     Acquired, Claim, Hold, KeyRecord, LeaseTimes, LeaseView, Order, RegistryError, Release, Released,
-    Renewal, Renewed, Tick,
+    Renewal, Renewed, ShardSnapshot, Tick,
 };
 use crate::time::UnixMs;
 
@@ -30,6 +30,8 @@ pub(super) struct Twin<'a> {
     position: Position,
     /// The digests that came with the events.
     digests: HashMap<u64, String>,
+    /// Acknowledgements since the bells were last listened to.
+    stored: usize,
     fault: Option<String>,
 }
 
@@ -49,7 +51,7 @@ impl<'a> Twin<'a> {
         wire.words(&["FLUSHALL"]);
         let _ = wire.heard();
         let (caller, position, digests) = Default::default();
-        Self { spec, wire, is_shared, caller, position, digests, fault: None }
+        Self { spec, wire, is_shared, caller, position, digests, stored: 0, fault: None }
     }
 
     fn send(&mut self, now: UnixMs, call: &Call) -> RedisResult<Value> {
@@ -152,6 +154,14 @@ impl Machine for Twin<'_> {
         self.same(now, expected, &encode::look_leases(Self::shard(), after, limit), decode::leases)
     }
 
+    fn snapshot(&mut self, now: UnixMs, after: Option<&RoomId>, limit: usize) -> ShardSnapshot {
+        let expected = self.spec.snapshot(now, after, limit);
+        let next = expected.leases.last().filter(|_| expected.leases.len() == limit);
+        let next = next.map(|lease| lease.card.room_id.clone());
+        let call = encode::snapshot(Self::shard(), after, limit);
+        self.same(now, (expected, next), &call, decode::snapshot).0
+    }
+
     fn put_key(&mut self, now: UnixMs, record: &KeyRecord) {
         self.spec.put_key(now, record);
         self.same(now, (), &encode::put_key(record), decode::done);
@@ -203,8 +213,9 @@ impl Machine for Twin<'_> {
         self.spec.acknowledge(now, n);
         let digest = self.digests.get(&n).cloned().unwrap_or_default();
         let call = encode::acknowledge(Self::shard(), n, &digest);
-        if let Err(error) = self.send(now, &call) {
-            self.differ(error.to_string());
+        match self.send(now, &call).map_err(|error| error.to_string()) {
+            Ok(answer) => self.stored += usize::from(decode::yes(&answer) == Ok(true)),
+            Err(error) => self.differ(error),
         }
     }
 
@@ -221,8 +232,12 @@ impl Machine for Twin<'_> {
         if doors != expected {
             self.differ(format!("rung {doors:?}, not {expected:?}"));
         }
+        let stored = heard.iter().filter(|(channel, _)| channel == "stored").count();
+        if stored != std::mem::take(&mut self.stored) {
+            self.differ(format!("{stored} rings about stored events"));
+        }
         // Each event rings the bell of its room, and then that of all readers.
-        heard.retain(|(channel, _)| !channel.starts_with("door:"));
+        heard.retain(|(channel, _)| !channel.starts_with("door:") && channel != "stored");
         for pair in heard.chunks(2) {
             let rooms =
                 pair.first().filter(|(channel, epoch)| channel.len() > 5 && epoch.parse::<u64>().is_ok());

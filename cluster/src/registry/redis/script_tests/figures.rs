@@ -62,6 +62,22 @@ fn figures_of_the_scripts() {
     let stored = memory(&mut wire, &key(shard, "ev"));
     println!("memory of an event: {} bytes ({events} unread)", stored / i64::try_from(events).unwrap());
 
+    for per_call in [256, ROOMS] {
+        wire.words(&["CONFIG", "RESETSTAT"]);
+        let (mut seen, mut after) = (0, None);
+        loop {
+            let answer = wire.ask(&encode::snapshot(shard, after.as_ref(), per_call)).unwrap();
+            let (page, next) = decode::snapshot(&answer).unwrap();
+            seen += page.leases.len();
+            let Some(next) = next else { break };
+            after = Some(next);
+        }
+        assert_eq!(seen, ROOMS);
+        let (calls, us) = spent(&wire);
+        let each = us / f64::from(u32::try_from(ROOMS).unwrap());
+        println!("snapshot, {per_call} per call: {each:.1} us a lease, {:.1} ms a call", us / calls / 1e3);
+    }
+
     wire.words(&["CONFIG", "RESETSTAT"]);
     for card in &cards {
         let release =

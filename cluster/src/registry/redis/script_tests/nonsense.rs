@@ -33,6 +33,7 @@ fn calls(room: &RoomId) -> Vec<Call> {
         encode::acknowledge(shard, 1, ""),
         encode::recovered(shard, true, 1),
         encode::look_leases(shard, None, 8),
+        encode::snapshot(shard, None, 8),
         encode::free_node(shard, &NodeId::parse("node-1").unwrap()),
         encode::order(room, &order()),
         encode::revoke(shard, id),
