@@ -38,6 +38,8 @@ pub enum RegistryError {
 pub struct Tick {
     /// Rooms whose leases were past deadline and grace, and are ended.
     pub reaped: Vec<RoomId>,
+    /// The number of the newest event.
+    pub n: u64,
     /// The shard has its keys and holds. False after its memory was lost, until [`Registry::recovered`] is called.
     pub is_loaded: bool,
     /// Before this time no lease of the shard counts as dead, since the registry itself was away.
@@ -115,8 +117,9 @@ pub trait Registry: Send + Sync + 'static {
     async fn events(&self, shard: Shard, limit: usize) -> Result<Vec<Event>, RegistryError>;
     /// The reader has stored everything up to and including `n`: it may be forgotten.
     async fn acknowledge(&self, shard: Shard, n: u64) -> Result<(), RegistryError>;
-    /// Changes whenever some shard has new events. For readers that would rather sleep than poll.
-    fn event_bell(&self) -> watch::Receiver<u64>;
+    /// Changes whenever a shard has new events, and says which. For readers that would rather sleep than poll; lossy: the next
+    /// [`tick`](Self::tick) tells how far the shard is.
+    fn event_bell(&self) -> watch::Receiver<ShardRings>;
     /// Changes whenever events of some shard were acknowledged, by whichever process: what they were stored as can be read.
     /// Lossy, as all bells: look now and then anyway.
     fn stored_bell(&self) -> watch::Receiver<u64>;

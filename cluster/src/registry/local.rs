@@ -25,7 +25,7 @@ use self::bells::Bells;
 use self::shard::ShardState;
 use super::{
     Batch, BatchReply, Confirmed, Doorbell, Hold, KeyRecord, LeaseTimes, LeaseView, Order, Registry,
-    RegistryError, RoomBell, ShardSnapshot, Tick,
+    RegistryError, RoomBell, ShardRings, ShardSnapshot, Tick,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::events::Event;
@@ -95,7 +95,7 @@ impl LocalRegistry {
         };
         self.bells.ring(rings);
         if is_news {
-            self.bells.announce();
+            self.bells.announce(shard);
         }
         answer
     }
@@ -245,7 +245,7 @@ impl Registry for LocalRegistry {
         Ok(())
     }
 
-    fn event_bell(&self) -> watch::Receiver<u64> {
+    fn event_bell(&self) -> watch::Receiver<ShardRings> {
         self.bells.subscribe()
     }
 
@@ -259,6 +259,6 @@ impl Registry for LocalRegistry {
 
     fn room_bell(&self, _room: &RoomId) -> RoomBell {
         // One node only: whoever shows a room here also hears of it here. Any event will do.
-        RoomBell { rung: self.bells.subscribe(), guard: Box::new(()) }
+        RoomBell { rung: self.bells.subscribe_any(), guard: Box::new(()) }
     }
 }

@@ -56,7 +56,7 @@ use self::steward::{Routes, Steward};
 use self::topology::Topology;
 use super::{
     Batch, BatchReply, Doorbell, Hold, KeyRecord, LeaseTimes, LeaseView, Order, Registry, RegistryError,
-    RoomBell, ShardSnapshot, Tick,
+    RoomBell, ShardRings, ShardSnapshot, Tick,
 };
 use crate::events::Event;
 use crate::ids::{LiveKeyId, NodeId, RoomId, Shard};
@@ -347,7 +347,7 @@ impl Registry for RedisRegistry {
         Ok(())
     }
 
-    fn event_bell(&self) -> watch::Receiver<u64> {
+    fn event_bell(&self) -> watch::Receiver<ShardRings> {
         self.bells.event_bell()
     }
 

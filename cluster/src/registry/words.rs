@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::RegistryError;
 use crate::events::{EndReason, Facts, SessionCard};
-use crate::ids::{Epoch, LiveKeyId, NodeId, ProducerId, RoomId, SessionId};
+use crate::ids::{Epoch, LiveKeyId, NodeId, ProducerId, RoomId, SessionId, Shard};
 use crate::time::UnixMs;
 
 /// The times of a lease, the same for a whole cluster.
@@ -277,6 +277,33 @@ pub struct LeaseView {
     pub confirmed: bool,
     /// What it was told and has not yet obeyed.
     pub order: Option<Order>,
+}
+
+/// How often the bell of each shard was rung, by whoever counts; wraps around. Only differences mean anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardRings([u64; Shard::COUNT as usize]);
+
+impl ShardRings {
+    /// Of one shard.
+    pub fn of(&self, shard: Shard) -> u64 {
+        self.0[shard.index()]
+    }
+
+    pub(super) fn ring(&mut self, shard: Shard) {
+        let rings = &mut self.0[shard.index()];
+        *rings = rings.wrapping_add(1);
+    }
+
+    /// Something may have been missed, nobody knows about which shard.
+    pub(super) fn ring_all(&mut self) {
+        Shard::all().for_each(|shard| self.ring(shard));
+    }
+}
+
+impl Default for ShardRings {
+    fn default() -> Self {
+        Self([0; Shard::COUNT as usize])
+    }
 }
 
 /// The leases of a shard, for whoever compares them with what is recorded elsewhere.

@@ -10,7 +10,7 @@ use onair_cluster::ids::{LiveKeyId, NodeId, RoomId, Shard};
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{
     Batch, BatchReply, Confirmed, Doorbell, Hold, KeyRecord, LeaseTimes, LeaseView, Order, Registry,
-    RegistryError, RoomBell, ShardSnapshot, Tick,
+    RegistryError, RoomBell, ShardRings, ShardSnapshot, Tick,
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -218,7 +218,7 @@ impl Registry for Faulty {
     async fn acknowledge(&self, shard: Shard, n: u64) -> Result<(), RegistryError> {
         self.inner.acknowledge(shard, n).await
     }
-    fn event_bell(&self) -> watch::Receiver<u64> {
+    fn event_bell(&self) -> watch::Receiver<ShardRings> {
         self.inner.event_bell()
     }
     fn stored_bell(&self) -> watch::Receiver<u64> {

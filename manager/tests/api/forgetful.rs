@@ -131,7 +131,7 @@ impl Registry for Forgetful {
         self.inner.acknowledge(shard, n).await
     }
 
-    fn event_bell(&self) -> watch::Receiver<u64> {
+    fn event_bell(&self) -> watch::Receiver<ShardRings> {
         self.inner.event_bell()
     }
 

@@ -7,21 +7,28 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use super::shard::Rings;
-use crate::ids::{NodeId, RoomId};
-use crate::registry::Doorbell;
+use crate::ids::{NodeId, RoomId, Shard};
+use crate::registry::{Doorbell, ShardRings};
 
 /// Rings waiting per node. A node that has this many to look at looks at everything soon; more are dropped.
 const RINGS_MAX: usize = 1_024;
 
 pub(super) struct Bells {
     doors: Mutex<HashMap<NodeId, mpsc::Sender<RoomId>>>,
-    news: watch::Sender<u64>,
+    news: watch::Sender<ShardRings>,
+    /// The same for those who do not ask where.
+    any: watch::Sender<u64>,
     stored: watch::Sender<u64>,
 }
 
 impl Bells {
     pub(super) fn new() -> Self {
-        Self { doors: Mutex::new(HashMap::new()), news: watch::Sender::new(0), stored: watch::Sender::new(0) }
+        Self {
+            doors: Mutex::new(HashMap::new()),
+            news: watch::Sender::new(ShardRings::default()),
+            any: watch::Sender::new(0),
+            stored: watch::Sender::new(0),
+        }
     }
 
     pub(super) fn ring(&self, rings: Rings) {
@@ -36,16 +43,21 @@ impl Bells {
         }
     }
 
-    pub(super) fn announce(&self) {
-        self.news.send_modify(|count| *count = count.wrapping_add(1));
+    pub(super) fn announce(&self, shard: Shard) {
+        self.news.send_modify(|rings| rings.ring(shard));
+        self.any.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     pub(super) fn announce_stored(&self) {
         self.stored.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+    pub(super) fn subscribe(&self) -> watch::Receiver<ShardRings> {
         self.news.subscribe()
+    }
+
+    pub(super) fn subscribe_any(&self) -> watch::Receiver<u64> {
+        self.any.subscribe()
     }
 
     pub(super) fn subscribe_stored(&self) -> watch::Receiver<u64> {

@@ -123,7 +123,7 @@ impl ShardState {
     /// Looks after the shard: [`Self::reap`], and what the shard is missing.
     pub fn tick(&mut self, now: UnixMs, limit: usize) -> Tick {
         let reaped = self.reap(now, limit);
-        Tick { reaped, is_loaded: self.is_loaded(), floor: self.floor(now) }
+        Tick { reaped, n: self.last_n(), is_loaded: self.is_loaded(), floor: self.floor(now) }
     }
 
     /// The floor, unless it is past.

@@ -20,8 +20,8 @@ use super::reports::Reports;
 use super::settings::ClusterName;
 use super::steward::{Routes, jittered};
 use super::trouble::Trouble;
-use crate::ids::{NodeId, RoomId};
-use crate::registry::{Doorbell, RoomBell};
+use crate::ids::{NodeId, RoomId, Shard};
+use crate::registry::{Doorbell, RoomBell, ShardRings};
 
 /// Rings waiting per node. A node that has this many to look at looks at everything soon; more are dropped.
 const RINGS_MAX: usize = 1_024;
@@ -38,7 +38,7 @@ pub(super) struct Bells {
     /// What the channels of this cluster begin with: `onair:<cluster>:`.
     prefix: String,
     wanted: Mutex<Wanted>,
-    news: watch::Sender<u64>,
+    news: watch::Sender<ShardRings>,
     stored: watch::Sender<u64>,
     /// Something is wanted, or no longer.
     changed: Notify,
@@ -66,13 +66,13 @@ impl Bells {
         Self {
             prefix: format!("onair:{cluster}:"),
             wanted: Mutex::default(),
-            news: watch::Sender::new(0),
+            news: watch::Sender::new(ShardRings::default()),
             stored: watch::Sender::new(0),
             changed: Notify::new(),
         }
     }
 
-    pub(super) fn event_bell(&self) -> watch::Receiver<u64> {
+    pub(super) fn event_bell(&self) -> watch::Receiver<ShardRings> {
         self.touch(&mut self.wanted.lock(), "ev", |wanted| wanted.has_readers = true);
         self.news.subscribe()
     }
@@ -130,6 +130,13 @@ impl Bells {
                     let _ = door.try_send(room);
                 }
             }
+            _ if name == "ev" => {
+                let shard = payload.parse().ok().and_then(Shard::new);
+                self.news.send_modify(|rings| match shard {
+                    Some(shard) => rings.ring(shard),
+                    None => rings.ring_all(),
+                });
+            }
             _ => self.ring(&wanted, name),
         }
     }
@@ -143,7 +150,7 @@ impl Bells {
                     bump(&room.rung);
                 }
             }
-            None if name == "ev" => bump(&self.news),
+            None if name == "ev" => self.news.send_modify(ShardRings::ring_all),
             None if name == "stored" => bump(&self.stored),
             _ => {}
         }

@@ -96,9 +96,15 @@ pub(crate) fn released(answer: &Value) -> Result<Released> {
 
 /// What a look after a shard found.
 pub(crate) fn ticked(answer: &Value) -> Result<Tick> {
+    let n = position(answer)?.n;
     let answer = own(answer)?;
     let floor = text_at(answer, 2)?;
-    Ok(Tick { reaped: rooms_of(at(answer, 0)?)?, is_loaded: text_at(answer, 1)? == "1", floor: time(floor)? })
+    Ok(Tick {
+        reaped: rooms_of(at(answer, 0)?)?,
+        n,
+        is_loaded: text_at(answer, 1)? == "1",
+        floor: time(floor)?,
+    })
 }
 
 /// The rooms that a restarted node has lost.
