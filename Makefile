@@ -16,7 +16,7 @@ help: ## this list
 run: ## build and start one whole node: RTMP on 1935, API on 127.0.0.1:8080, files in ./onair-data (ARGS=... for flags)
 	cargo run --locked --release -- serve $(ARGS)
 
-setup: ## install what tests and checks need beside Rust: ffmpeg (two of them), GStreamer, mpv, Redis, cargo-deny; quick when all is there
+setup: ## install what tests and checks need beside Rust: ffmpeg (two of them), GStreamer, mpv, Redis, PostgreSQL, Kafka with a Java, cargo-deny; quick when all is there
 	scripts/setup.sh
 
 test: setup ## every test, with real encoders and players; installs those first if they are missing

@@ -1,4 +1,5 @@
-//! What tests of every crate need from outside: Redis in any topology, a TCP proxy with faults, signals.
+//! What tests of every crate need from outside: Redis in any topology, PostgreSQL, Kafka, a TCP proxy with faults,
+//! signals.
 //!
 //! Everything here runs as a process or thread of its own on loopback, on ports that nobody else takes, in temporary
 //! directories, and is gone when its owner is dropped, panics or is killed. Waiting means asking a real condition until
@@ -15,8 +16,12 @@
 //! old.restart();
 //! ```
 
+mod family;
+pub mod kafka;
 pub mod port;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod redis;
+mod tls;
 pub mod wait;

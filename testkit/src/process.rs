@@ -11,7 +11,8 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
-use rustix::process::{Pid, Signal, kill_process};
+pub(crate) use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 
 /// A command for `program` that is killed when this process ends in whatever way. Start it with [`spawn`].
 ///
@@ -74,6 +75,16 @@ pub fn terminate(pid: u32) {
     signal(pid, Signal::TERM);
 }
 
+/// SIGINT.
+pub fn interrupt(pid: u32) {
+    signal(pid, Signal::INT);
+}
+
+/// SIGQUIT.
+pub fn quit(pid: u32) {
+    signal(pid, Signal::QUIT);
+}
+
 /// Whether a process of this id exists, zombies included.
 pub fn exists(pid: u32) -> bool {
     rustix::process::test_kill_process(raw(pid)).is_ok()
@@ -81,6 +92,11 @@ pub fn exists(pid: u32) -> bool {
 
 fn signal(pid: u32, signal: Signal) {
     kill_process(raw(pid), signal).unwrap_or_else(|e| panic!("{signal:?} to process {pid}: {e}"));
+}
+
+/// The same to a process that may have gone by itself, as a child of a child may.
+pub(crate) fn signal_if_there(pid: u32, signal: Signal) {
+    let _ = kill_process(raw(pid), signal);
 }
 
 fn raw(pid: u32) -> Pid {

@@ -9,12 +9,11 @@ mod replicated;
 mod resp;
 mod server;
 mod single;
-mod tls;
 
+pub use crate::tls::write_certificates;
 pub use cluster::Cluster;
 pub use options::Options;
 pub use replicated::Replicated;
 pub use resp::Value;
 pub use server::Server;
 pub use single::Redis;
-pub use tls::write_certificates;

@@ -12,9 +12,9 @@ use tempfile::TempDir;
 
 use super::options::Options;
 use super::resp::{Client, Value};
-use super::tls;
 use crate::port::Port;
 use crate::process;
+use crate::tls;
 use crate::wait::eventually;
 
 /// How long a server may take to answer after its start, and to go after it was told to.
