@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{
     Batch, BatchReply, Doorbell, Hold, KeyRecord, LeaseTimes, LeaseView, Order, Registry, RoomBell,
-    ShardSnapshot, Tick,
+    ShardRings, ShardSnapshot, Tick,
 };
 use onair_cluster::{Event, LiveKeyId, NodeId, RegistryError, RoomId, Shard};
 use parking_lot::Mutex;
