@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use onair_cluster::events::EndReason;
+use onair_cluster::nodes::Incarnation;
 use onair_cluster::{
     Epoch, Event, EventKind, Facts, LiveKeyId, NodeId, ProducerId, RoomId, SessionCard, SessionId, UnixMs,
 };
-use onair_manager::live_db::{LiveDb, SqliteLiveDb};
+use onair_manager::live_db::{Ledger, ManagerId, Owners, SqliteLiveDb};
 
 /// `sessions` whole sessions: granted, live, ended.
 fn sessions(count: u64, epoch: &mut u64) -> Vec<Event> {
@@ -50,6 +51,8 @@ fn apply(c: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let live_db = runtime.block_on(SqliteLiveDb::open(dir.path())).unwrap();
+    let me = ManagerId { node_id: NodeId::parse("node-1").unwrap(), incarnation: Incarnation::random() };
+    let terms = runtime.block_on(live_db.beat(&me, Duration::from_secs(600))).unwrap().shards;
     let mut epoch = 0;
     let mut group = c.benchmark_group("apply");
     group.measurement_time(Duration::from_secs(5)).sample_size(10);
@@ -61,7 +64,7 @@ fn apply(c: &mut Criterion) {
                 for _ in 0..rounds {
                     let events = sessions(count, &mut epoch);
                     let began = Instant::now();
-                    runtime.block_on(live_db.apply(&events, UnixMs::now())).unwrap();
+                    runtime.block_on(live_db.apply(&terms, &events, UnixMs::now())).unwrap();
                     took += began.elapsed();
                 }
                 took

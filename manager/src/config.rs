@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use onair_cluster::NodeId;
+use onair_cluster::{NodeId, UnixMs};
+
+use crate::live_db::OutboxRow;
 
 /// Settings of one Manager. Plain data: the program parses and validates it before anything is bound.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,15 +61,26 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub struct Retention {
     /// Ended sessions and broadcasts. 400 days: a year, and time to notice.
     pub history: Duration,
-    /// Messages of the outbox, whether or not anybody took them. 14 days.
+    /// Messages of the outbox. 14 days.
     pub outbox: Duration,
+    /// Whether somebody ships the outbox: then a message that is not shipped is kept however old it is. False, as without
+    /// Kafka.
+    pub outbox_is_shipped: bool,
     /// Live keys past their expiry. 30 days.
     pub expired_keys: Duration,
 }
 
+impl Retention {
+    /// Whether a message may be forgotten at `now`.
+    pub(crate) fn forgets(&self, row: &OutboxRow, now: UnixMs) -> bool {
+        let is_old = u128::from(now.since(row.created_at)) > self.outbox.as_millis();
+        is_old && (row.shipped_at.is_some() || !self.outbox_is_shipped)
+    }
+}
+
 impl Default for Retention {
     fn default() -> Self {
-        Self { history: DAY * 400, outbox: DAY * 14, expired_keys: DAY * 30 }
+        Self { history: DAY * 400, outbox: DAY * 14, outbox_is_shipped: false, expired_keys: DAY * 30 }
     }
 }
 

@@ -5,17 +5,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use onair_cluster::live_key::{Issuer, LiveKeySigner};
-use onair_cluster::nodes::Nodes;
+use onair_cluster::nodes::{Incarnation, Nodes};
 use onair_cluster::{Registry, RegistryError};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use crate::debts::Debts;
 use crate::ends::Asks;
-use crate::live_db::{LiveDb, LiveDbError};
+use crate::live_db::{LiveDb, LiveDbError, ManagerId, ShardTerm};
 use crate::parts::{AdminToken, ManagerParts, NodeStatus, RegistryLife};
 use crate::reports::{LiveDbAway, LiveDbBack, RegistryAway, ShardsSeen};
 use crate::restore::Restored;
 use crate::{ManagerConfig, ManagerMetrics};
+
+/// How long shards stay ours without a beat.
+const LEASE: Duration = Duration::from_secs(6);
 
 /// The shared wiring and state of one Manager.
 pub(crate) struct Core {
@@ -38,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) restored: Restored,
     /// Batches stored since the start; whoever waits for progress watches it.
     pub(crate) stored: watch::Sender<u64>,
+    /// The shards that are this Manager's.
+    terms: OnceCell<Vec<ShardTerm>>,
     live_db_up: AtomicBool,
     /// Shards that did not answer the last sweep over all of them.
     shards_away: AtomicUsize,
@@ -64,12 +69,22 @@ impl Core {
             debts: Debts::default(),
             restored: Restored::default(),
             stored: watch::channel(0).0,
+            terms: OnceCell::new(),
             live_db_up: AtomicBool::new(true),
             shards_away: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             #[cfg(test)]
             seam: crate::tests::Seam::default(),
         }
+    }
+
+    /// The shards that are ours, by one beat at the first call.
+    pub(crate) async fn terms(&self) -> Result<&[ShardTerm], LiveDbError> {
+        let beat = async || {
+            let me = ManagerId { node_id: self.config.node_id.clone(), incarnation: Incarnation::random() };
+            Ok(self.live_db.beat(&me, LEASE).await?.shards)
+        };
+        self.terms.get_or_try_init(beat).await.map(Vec::as_slice)
     }
 
     /// Waits for a call of the Live DB, but not for ever, and notes whether it answers.

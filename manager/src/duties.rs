@@ -86,7 +86,8 @@ async fn note_media(core: &Core) {
     let notes: Vec<_> = leases.iter().flatten().flatten().filter_map(note).collect();
     if !notes.is_empty() {
         // Unanswered: noted as such; the next round brings newer times anyway.
-        let _ = core.ask_db(core.live_db.note_media(&notes)).await;
+        let note = async { core.live_db.note_media(core.terms().await?, &notes).await };
+        let _ = core.ask_db(note).await;
     }
 }
 

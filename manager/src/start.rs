@@ -81,7 +81,7 @@ fn check_media_domain(domain: &str) -> Result<(), ManagerError> {
 async fn prepare(core: &Core) -> Result<(u64, usize, usize), ManagerError> {
     match core.registry_life {
         RegistryLife::OurOwn => {
-            let closed_lost = core.live_db.close_lost(UnixMs::now()).await?;
+            let closed_lost = core.live_db.close_lost(core.terms().await?, UnixMs::now()).await?;
             let (keys, holds) = restore::all(core).await?;
             Ok((closed_lost, keys, holds))
         }

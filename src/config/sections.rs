@@ -198,6 +198,7 @@ impl Retention {
         onair_manager::config::Retention {
             history: self.history.0,
             outbox: self.outbox.0,
+            outbox_is_shipped: false,
             expired_keys: self.expired_keys.0,
         }
     }

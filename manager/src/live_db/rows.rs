@@ -170,27 +170,6 @@ pub struct BroadcastFilter {
     pub after: Option<Position>,
 }
 
-/// A message for downstream, waiting to be shipped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutboxRow {
-    /// Its place in the order of commits.
-    pub id: i64,
-    /// `<session_id>/<kind>`: the same for every repeat.
-    pub event_id: String,
-    /// The room: what messages are ordered by.
-    pub room_id: RoomId,
-    /// The session's epoch.
-    pub epoch: Epoch,
-    /// `onair.broadcast.started.v1` or `onair.broadcast.ended.v1`.
-    pub kind: String,
-    /// JSON.
-    pub payload: String,
-    /// When it was written.
-    pub created_at: UnixMs,
-    /// When it was delivered.
-    pub shipped_at: Option<UnixMs>,
-}
-
 /// An event that the store refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuarantineRow {

@@ -4,35 +4,37 @@
 //! transaction that has begun cannot find itself behind another. The lock lies in a file beside the database and lasts as
 //! long as the process, however it ends.
 
+mod addresses;
 mod apply;
 mod columns;
 mod connections;
 mod history;
 mod keys;
+mod outbox;
+mod owners;
+mod sessions;
 mod upkeep;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::Path;
 
 use async_trait::async_trait;
-use onair_cluster::registry::{Hold, KeyRecord};
-use onair_cluster::{Epoch, Event, LiveKeyId, ProducerId, RoomId, SessionId, UnixMs};
+use onair_cluster::UnixMs;
 use parking_lot::Mutex;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
 
 use self::connections::{Connections, PATIENCE};
 
-use super::{
-    Applied, BroadcastFilter, BroadcastRow, HoldRow, KeyRow, LiveDb, LiveDbError, MediaNote, NewKey,
-    OutboxRow, Purged, QuarantineRow, RoomRow, SessionRow,
-};
+use super::{LiveDb, LiveDbError, Purged, Term};
 use crate::config::Retention;
 
 /// An open SQLite Live DB.
 #[derive(Debug)]
 pub struct SqliteLiveDb {
     connections: Connections,
+    /// Of all shards, since this opening of the file.
+    term: Term,
     /// Held until [`LiveDb::close`] or the end of the process.
     lock: Mutex<Option<File>>,
 }
@@ -71,8 +73,9 @@ impl SqliteLiveDb {
             .run(&mut writer)
             .await
             .map_err(|e| LiveDbError::Unreadable(format!("{}: {e}", path.display())))?;
+        let term = owners::next_term(&mut writer).await?;
         let connections = Connections::open(writer, options).await?;
-        Ok(Self { connections, lock: Mutex::new(Some(lock)) })
+        Ok(Self { connections, term, lock: Mutex::new(Some(lock)) })
     }
 }
 
@@ -124,139 +127,6 @@ async fn settle<T>(tx: Transaction<'_, Sqlite>, done: Result<T, LiveDbError>) ->
 
 #[async_trait]
 impl LiveDb for SqliteLiveDb {
-    async fn ensure_room(
-        &self,
-        producer: &ProducerId,
-        candidate: &RoomId,
-        now: UnixMs,
-    ) -> Result<RoomRow, LiveDbError> {
-        // Nearly always there: no need to wait for the writer.
-        let mut reader = self.connections.reader().await?;
-        if let Some(room) = keys::room_of(&mut reader, producer).await? {
-            return Ok(room);
-        }
-        drop(reader);
-        let mut writer = self.connections.writer().await?;
-        let mut tx = begin(&mut writer).await?;
-        let done = keys::ensure_room(&mut tx, producer, candidate, now).await;
-        settle(tx, done).await
-    }
-
-    async fn room(&self, room: &RoomId) -> Result<Option<RoomRow>, LiveDbError> {
-        keys::room(&mut *self.connections.reader().await?, room).await
-    }
-
-    async fn add_key(
-        &self,
-        key: &NewKey,
-        in_use: Option<&LiveKeyId>,
-        max: usize,
-    ) -> Result<Vec<LiveKeyId>, LiveDbError> {
-        let mut writer = self.connections.writer().await?;
-        let mut tx = begin(&mut writer).await?;
-        let done = keys::add(&mut tx, key, in_use, max).await;
-        settle(tx, done).await
-    }
-
-    async fn key(&self, id: &LiveKeyId) -> Result<Option<KeyRow>, LiveDbError> {
-        keys::key(&mut *self.connections.reader().await?, id).await
-    }
-
-    async fn revoke_key(&self, id: &LiveKeyId, now: UnixMs) -> Result<Option<KeyRow>, LiveDbError> {
-        let mut writer = self.connections.writer().await?;
-        let mut tx = begin(&mut writer).await?;
-        let done = keys::revoke(&mut tx, id, now).await;
-        settle(tx, done).await
-    }
-
-    async fn deny_key(&self, record: &KeyRecord, now: UnixMs) -> Result<(), LiveDbError> {
-        let mut writer = self.connections.writer().await?;
-        let mut tx = begin(&mut writer).await?;
-        let done = keys::deny(&mut tx, record, now).await;
-        settle(tx, done).await
-    }
-
-    async fn keys(
-        &self,
-        after: Option<&LiveKeyId>,
-        limit: usize,
-        now: UnixMs,
-    ) -> Result<Vec<KeyRecord>, LiveDbError> {
-        keys::records(&mut *self.connections.reader().await?, after, limit, now).await
-    }
-
-    async fn put_hold(&self, room: &RoomId, hold: &Hold, now: UnixMs) -> Result<(), LiveDbError> {
-        let mut writer = self.connections.writer().await?;
-        let mut tx = begin(&mut writer).await?;
-        let done = keys::put_hold(&mut tx, room, hold, now).await;
-        settle(tx, done).await
-    }
-
-    async fn lift_hold(&self, room: &RoomId) -> Result<bool, LiveDbError> {
-        let mut writer = self.connections.writer().await?;
-        let mut tx = begin(&mut writer).await?;
-        let done = keys::lift_hold(&mut tx, room).await;
-        settle(tx, done).await
-    }
-
-    async fn holds(
-        &self,
-        after: Option<&RoomId>,
-        limit: usize,
-        now: UnixMs,
-    ) -> Result<Vec<HoldRow>, LiveDbError> {
-        keys::holds(&mut *self.connections.reader().await?, after, limit, now).await
-    }
-
-    async fn apply(&self, events: &[Event], now: UnixMs) -> Result<Applied, LiveDbError> {
-        // Refusals are very rare, savepoints cost two statements an event: first without them.
-        let mut writer = self.connections.writer().await?;
-        let mut tx = begin(&mut writer).await?;
-        let done = apply::together(&mut tx, events, now).await;
-        match settle(tx, done).await {
-            Err(LiveDbError::Refused(_)) => {}
-            other => return other,
-        }
-        let mut tx = begin(&mut writer).await?;
-        let done = apply::one_by_one(&mut tx, events, now).await;
-        settle(tx, done).await
-    }
-
-    async fn note_media(&self, notes: &[MediaNote]) -> Result<u64, LiveDbError> {
-        upkeep::note_media(&mut *self.connections.writer().await?, notes).await
-    }
-
-    async fn close_lost(&self, now: UnixMs) -> Result<u64, LiveDbError> {
-        let mut writer = self.connections.writer().await?;
-        let mut tx = begin(&mut writer).await?;
-        let done = apply::close_lost(&mut tx, now).await;
-        settle(tx, done).await
-    }
-
-    async fn newest_epochs(&self) -> Result<Vec<(RoomId, Epoch)>, LiveDbError> {
-        history::newest_epochs(&mut *self.connections.reader().await?).await
-    }
-
-    async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, LiveDbError> {
-        history::session(&mut *self.connections.reader().await?, id).await
-    }
-
-    async fn broadcasts(
-        &self,
-        filter: &BroadcastFilter,
-        limit: usize,
-    ) -> Result<Vec<BroadcastRow>, LiveDbError> {
-        history::broadcasts(&mut *self.connections.reader().await?, filter, limit).await
-    }
-
-    async fn outbox(&self, after: i64, limit: usize) -> Result<Vec<OutboxRow>, LiveDbError> {
-        history::outbox(&mut *self.connections.reader().await?, after, limit).await
-    }
-
-    async fn quarantine(&self, after: i64, limit: usize) -> Result<Vec<QuarantineRow>, LiveDbError> {
-        history::quarantine(&mut *self.connections.reader().await?, after, limit).await
-    }
-
     async fn purge(&self, retention: &Retention, now: UnixMs, limit: usize) -> Result<Purged, LiveDbError> {
         let mut writer = self.connections.writer().await?;
         let mut tx = begin(&mut writer).await?;

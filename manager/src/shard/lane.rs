@@ -42,7 +42,10 @@ async fn store(core: &Core, events: &[Event]) {
         core.seam.pass(crate::tests::Point::BeforeCommit);
         let began = Instant::now();
         let now = UnixMs::now();
-        let answer = core.live_db.apply(events, now).await;
+        let answer = match core.terms().await {
+            Ok(terms) => core.live_db.apply(terms, events, now).await,
+            Err(e) => Err(e),
+        };
         core.note_db(&answer);
         match answer {
             Ok(Applied { outcomes }) => {

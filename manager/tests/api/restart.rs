@@ -10,7 +10,7 @@ use onair_manager::ManagerError;
 use onair_manager::live_db::{LiveDb, LiveDbError, SqliteLiveDb};
 use serde_json::json;
 
-use crate::support::{Api, Setup};
+use crate::support::{Api, Setup, outbox};
 
 async fn reopen(dir: tempfile::TempDir) -> Api {
     Setup { dir, ..Setup::new() }.start().await
@@ -46,7 +46,7 @@ async fn sessions_left_open_by_a_kill_are_lost_and_keys_and_holds_are_known_agai
     assert_eq!(row["end_reason"], "lost");
     assert_eq!(row["ended_at"], session.facts.last_media_at.unwrap().to_rfc3339(), "its last known media");
     assert!(row["detected_at"].as_str().unwrap() >= before.to_rfc3339().as_str());
-    let told = api.live_db.outbox(0, 10).await.unwrap();
+    let told = outbox(&*api.live_db).await;
     let ids: Vec<_> = told.iter().map(|row| row.event_id.clone()).collect();
     assert_eq!(ids, [format!("{}/live", session.id()), format!("{}/ended", session.id())]);
     assert!(api.get("/metrics").text.contains("onair_manager_sessions_closed_lost_total 1"));

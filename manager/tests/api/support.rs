@@ -12,9 +12,9 @@ use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{
     Acquired, Batch, Claim, KeyRecord, LeaseTimes, LeaseView, Registry, Release, Renewal, Takeover,
 };
-use onair_cluster::{Facts, LiveKeyId, NodeId, ProducerId, RoomId, SessionCard, SessionId, UnixMs};
+use onair_cluster::{Facts, LiveKeyId, NodeId, ProducerId, RoomId, SessionCard, SessionId, Shard, UnixMs};
 use onair_manager::config::HttpLimits;
-use onair_manager::live_db::{LiveDb, SqliteLiveDb};
+use onair_manager::live_db::{LiveDb, OutboxRow, SqliteLiveDb};
 use onair_manager::{
     AdminToken, ManagerConfig, ManagerError, ManagerHandle, ManagerMetrics, ManagerParts, NodeStatus,
     RegistryLife,
@@ -381,4 +381,13 @@ impl Session {
     pub(crate) async fn lease(&self, registry: &LocalRegistry) -> Option<LeaseView> {
         registry.lease(&self.card.room_id).await.unwrap()
     }
+}
+
+/// All messages, shard by shard, in order.
+pub(crate) async fn outbox(live_db: &dyn LiveDb) -> Vec<OutboxRow> {
+    let mut rows = Vec::new();
+    for shard in Shard::all() {
+        rows.extend(live_db.feed(shard, 0, 10_000).await.unwrap());
+    }
+    rows
 }

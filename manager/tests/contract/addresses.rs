@@ -7,7 +7,7 @@ use onair_cluster::registry::{Hold, KeyRecord, Takeover};
 use onair_manager::config::Retention;
 use onair_manager::live_db::{LiveDb, LiveDbError, NewKey, WhyRevoked};
 
-use super::{at, card, ended, granted, producer, room};
+use super::{apply, at, card, ended, granted, producer, room};
 
 async fn made_room(db: &dyn LiveDb, name: &str) {
     db.ensure_room(&producer(&format!("p-{name}")), &room(name), at(0)).await.unwrap();
@@ -62,7 +62,7 @@ pub(crate) async fn one_key_too_many_retires_the_one_idle_longest(db: &dyn LiveD
     }
     // The oldest was used since, so the second oldest is idle longest.
     let used = super::SessionCard { live_key_id: keys[0].live_key_id.clone(), ..card("r", 50) };
-    db.apply(&[granted(&used), ended(&used, None, at(60), super::EndReason::Disconnected)], at(60))
+    apply(db, &[granted(&used), ended(&used, None, at(60), super::EndReason::Disconnected)], at(60))
         .await
         .unwrap();
     assert_eq!(db.key(&keys[0].live_key_id).await.unwrap().unwrap().last_used_at, Some(at(50)));
@@ -77,7 +77,7 @@ pub(crate) async fn a_key_on_air_is_never_retired(db: &dyn LiveDb) {
     let keys: Vec<_> = (1..=4).map(|n| key("r", n, 1_000_000)).collect();
     db.add_key(&keys[0], None, 1).await.unwrap();
     let on_air = super::SessionCard { live_key_id: keys[0].live_key_id.clone(), ..card("r", 1) };
-    db.apply(&[granted(&on_air)], at(1)).await.unwrap();
+    apply(db, &[granted(&on_air)], at(1)).await.unwrap();
     // Neither the one of the open session, nor the one that the caller says is in use, nor the new one.
     assert_eq!(db.add_key(&keys[1], None, 1).await.unwrap(), []);
     assert_eq!(db.add_key(&keys[2], Some(&keys[1].live_key_id), 1).await.unwrap(), []);

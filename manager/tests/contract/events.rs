@@ -4,7 +4,7 @@ use onair_cluster::events::EndReason;
 use onair_cluster::{Epoch, UnixMs};
 use onair_manager::live_db::{BroadcastFilter, LiveDb, Outcome, SessionEnd};
 
-use super::{at, card, ended, facts, granted, live, told};
+use super::{apply, at, card, ended, facts, granted, live, outbox, told};
 
 async fn broadcasts(db: &dyn LiveDb) -> Vec<onair_manager::live_db::BroadcastRow> {
     db.broadcasts(&BroadcastFilter::default(), 100).await.unwrap()
@@ -13,24 +13,24 @@ async fn broadcasts(db: &dyn LiveDb) -> Vec<onair_manager::live_db::BroadcastRow
 pub(crate) async fn a_session_is_told_from_grant_to_end(db: &dyn LiveDb) {
     let card = card("r", 1);
     let id = card.session_id;
-    db.apply(&[granted(&card)], at(1)).await.unwrap();
+    apply(db, &[granted(&card)], at(1)).await.unwrap();
     let row = db.session(&id).await.unwrap().unwrap();
     assert_eq!((row.card, row.end, row.facts.live_at), (card.clone(), None, None));
     assert_eq!(broadcasts(db).await, []);
 
-    db.apply(&[live(&card, at(50))], at(51)).await.unwrap();
+    apply(db, &[live(&card, at(50))], at(51)).await.unwrap();
     let row = db.session(&id).await.unwrap().unwrap();
     assert_eq!(row.facts, facts(Some(at(50))));
     let on_air = broadcasts(db).await.remove(0);
     assert_eq!((on_air.session_id, on_air.started_at, on_air.end), (id, at(50), None));
     assert_eq!(on_air.broadcast_id, id.to_string());
 
-    db.apply(&[ended(&card, Some(at(50)), at(90), EndReason::Unpublished)], at(99)).await.unwrap();
+    apply(db, &[ended(&card, Some(at(50)), at(90), EndReason::Unpublished)], at(99)).await.unwrap();
     let end = SessionEnd { ended_at: at(90), detected_at: at(97), reason: EndReason::Unpublished };
     assert_eq!(db.session(&id).await.unwrap().unwrap().end, Some(end));
     assert_eq!(broadcasts(db).await.remove(0).end, Some(end));
 
-    let rows = db.outbox(0, 10).await.unwrap();
+    let rows = outbox(db).await;
     let kinds: Vec<_> = rows.iter().map(|row| row.kind.as_str()).collect();
     assert_eq!(kinds, ["onair.broadcast.started.v1", "onair.broadcast.ended.v1"]);
     assert_eq!(rows[0].event_id, format!("{id}/live"));
@@ -42,29 +42,31 @@ pub(crate) async fn a_session_is_told_from_grant_to_end(db: &dyn LiveDb) {
     assert_eq!(payload["detected_at"], at(97).to_rfc3339());
     assert_eq!(payload["end_reason"], "unpublished");
     assert_eq!(payload["video"]["height"], 720);
-    assert_eq!(db.outbox(rows[0].id, 10).await.unwrap().len(), 1);
+    let shard = card.room_id.shard();
+    assert_eq!((rows[0].shard, rows[0].seq, rows[1].shard, rows[1].seq), (shard, 1, shard, 2));
+    assert_eq!(db.feed(shard, 1, 10).await.unwrap(), rows[1..]);
 }
 
 pub(crate) async fn repeated_events_change_nothing(db: &dyn LiveDb) {
     let card = card("r", 1);
     let events =
         [granted(&card), live(&card, at(5)), ended(&card, Some(at(5)), at(9), EndReason::Disconnected)];
-    let first = db.apply(&events, at(10)).await.unwrap();
+    let first = apply(db, &events, at(10)).await.unwrap();
     assert_eq!(first.outcomes, [Outcome::Applied, Outcome::Applied, Outcome::Applied]);
     let session = db.session(&card.session_id).await.unwrap();
-    let messages = db.outbox(0, 10).await.unwrap();
-    let again = db.apply(&events, at(20)).await.unwrap();
+    let messages = outbox(db).await;
+    let again = apply(db, &events, at(20)).await.unwrap();
     assert_eq!(again.outcomes, [Outcome::Repeat, Outcome::Repeat, Outcome::Repeat]);
     // A second end with another reason is a repeat too: `ended` is final.
-    let other = db.apply(&[ended(&card, Some(at(5)), at(15), EndReason::Lost)], at(20)).await.unwrap();
+    let other = apply(db, &[ended(&card, Some(at(5)), at(15), EndReason::Lost)], at(20)).await.unwrap();
     assert_eq!(other.outcomes, [Outcome::Repeat]);
     assert_eq!(db.session(&card.session_id).await.unwrap(), session);
-    assert_eq!(db.outbox(0, 10).await.unwrap(), messages);
+    assert_eq!(outbox(db).await, messages);
 }
 
 pub(crate) async fn ended_alone_writes_session_broadcast_and_both_messages(db: &dyn LiveDb) {
     let card = card("r", 1);
-    db.apply(&[ended(&card, Some(at(5)), at(9), EndReason::Timeout)], at(10)).await.unwrap();
+    apply(db, &[ended(&card, Some(at(5)), at(9), EndReason::Timeout)], at(10)).await.unwrap();
     let row = db.session(&card.session_id).await.unwrap().unwrap();
     assert_eq!(row.card, card);
     assert_eq!(row.facts, facts(Some(at(5))));
@@ -79,9 +81,9 @@ pub(crate) async fn live_after_ended_only_fills_in_the_start(db: &dyn LiveDb) {
     let card = card("r", 1);
     let mut end = ended(&card, None, at(9), EndReason::Crash);
     end.facts.bytes_in = 1_000;
-    db.apply(&[end], at(10)).await.unwrap();
+    apply(db, &[end], at(10)).await.unwrap();
     assert_eq!(told(db).await, []);
-    db.apply(&[live(&card, at(5))], at(11)).await.unwrap();
+    apply(db, &[live(&card, at(5))], at(11)).await.unwrap();
     let row = db.session(&card.session_id).await.unwrap().unwrap();
     assert_eq!(row.facts.live_at, Some(at(5)));
     assert_eq!(row.facts.bytes_in, 1_000, "the facts of the end are newer than those of the start");
@@ -93,7 +95,7 @@ pub(crate) async fn live_after_ended_only_fills_in_the_start(db: &dyn LiveDb) {
 
 pub(crate) async fn a_session_that_never_went_live_is_no_broadcast(db: &dyn LiveDb) {
     let card = card("r", 1);
-    db.apply(&[granted(&card), ended(&card, None, at(9), EndReason::Timeout)], at(10)).await.unwrap();
+    apply(db, &[granted(&card), ended(&card, None, at(9), EndReason::Timeout)], at(10)).await.unwrap();
     assert!(db.session(&card.session_id).await.unwrap().unwrap().end.is_some());
     assert_eq!(broadcasts(db).await, []);
     assert_eq!(told(db).await, []);
@@ -106,7 +108,7 @@ pub(crate) async fn any_order_of_a_sessions_events_ends_in_the_same_rows(db: &dy
         let events =
             [granted(&card), live(&card, at(5)), ended(&card, Some(at(5)), at(9), EndReason::Unpublished)];
         for which in order {
-            db.apply(&[events[which].clone()], at(10)).await.unwrap();
+            apply(db, &[events[which].clone()], at(10)).await.unwrap();
         }
         let row = db.session(&card.session_id).await.unwrap().unwrap();
         assert_eq!(row.facts, facts(Some(at(5))), "{order:?}");
@@ -121,9 +123,9 @@ pub(crate) async fn any_order_of_a_sessions_events_ends_in_the_same_rows(db: &dy
 
 pub(crate) async fn a_room_has_one_open_session(db: &dyn LiveDb) {
     let (older, newer) = (card("r", 10), card("r", 20));
-    db.apply(&[granted(&older), live(&older, at(15))], at(15)).await.unwrap();
+    apply(db, &[granted(&older), live(&older, at(15))], at(15)).await.unwrap();
     // Its end was never heard of.
-    db.apply(&[granted(&newer), live(&newer, at(25))], at(25)).await.unwrap();
+    apply(db, &[granted(&newer), live(&newer, at(25))], at(25)).await.unwrap();
     let end = db.session(&older.session_id).await.unwrap().unwrap().end.unwrap();
     assert_eq!((end.reason, end.ended_at), (EndReason::Superseded, at(20)));
     assert_eq!(db.session(&newer.session_id).await.unwrap().unwrap().end, None);
@@ -134,12 +136,12 @@ pub(crate) async fn a_room_has_one_open_session(db: &dyn LiveDb) {
 
 pub(crate) async fn an_older_session_does_not_open_under_a_newer_one(db: &dyn LiveDb) {
     let (older, newer) = (card("r", 10), card("r", 20));
-    db.apply(&[granted(&newer)], at(21)).await.unwrap();
-    let late = db.apply(&[granted(&older), live(&older, at(15))], at(22)).await.unwrap();
+    apply(db, &[granted(&newer)], at(21)).await.unwrap();
+    let late = apply(db, &[granted(&older), live(&older, at(15))], at(22)).await.unwrap();
     assert_eq!(late.outcomes, [Outcome::Fenced, Outcome::Fenced]);
     assert_eq!(db.session(&older.session_id).await.unwrap(), None);
     // Its end carries all that was fenced off.
-    let end = db.apply(&[ended(&older, Some(at(15)), at(19), EndReason::Superseded)], at(23)).await.unwrap();
+    let end = apply(db, &[ended(&older, Some(at(15)), at(19), EndReason::Superseded)], at(23)).await.unwrap();
     assert_eq!(end.outcomes, [Outcome::Applied]);
     assert_eq!(broadcasts(db).await.len(), 1);
     assert_eq!(db.session(&newer.session_id).await.unwrap().unwrap().end, None);
@@ -155,7 +157,7 @@ pub(crate) async fn a_refused_event_is_quarantined_and_the_rest_goes_on(db: &dyn
         ended(&twin, Some(at(2)), at(3), EndReason::Unpublished),
         granted(&b),
     ];
-    let applied = db.apply(&events, at(5)).await.unwrap();
+    let applied = apply(db, &events, at(5)).await.unwrap();
     assert_eq!(applied.outcomes[..2], [Outcome::Applied, Outcome::Applied]);
     assert!(matches!(applied.outcomes[2], Outcome::Quarantined(_)), "{applied:?}");
     assert_eq!(applied.outcomes[3], Outcome::Applied);
@@ -166,12 +168,12 @@ pub(crate) async fn a_refused_event_is_quarantined_and_the_rest_goes_on(db: &dyn
     assert!(!rows[0].error.is_empty());
     assert!(db.session(&b.session_id).await.unwrap().is_some());
     assert!(told(db).await.iter().all(|(id, _)| !id.starts_with(&twin.session_id.to_string())));
-    db.apply(&events, at(6)).await.unwrap();
+    apply(db, &events, at(6)).await.unwrap();
     assert_eq!(db.quarantine(0, 10).await.unwrap().len(), 1);
 }
 
 pub(crate) async fn a_number_no_column_holds_is_quarantined_too(db: &dyn LiveDb) {
     let card = card("r", u64::MAX);
-    let applied = db.apply(&[granted(&card)], UnixMs(1)).await.unwrap();
+    let applied = apply(db, &[granted(&card)], UnixMs(1)).await.unwrap();
     assert!(matches!(applied.outcomes[0], Outcome::Quarantined(_)));
 }

@@ -4,7 +4,7 @@ use onair_cluster::NodeId;
 use onair_cluster::events::EndReason;
 use onair_manager::live_db::{BroadcastFilter, BroadcastState, LiveDb, Position};
 
-use super::{at, card, ended, granted, live, producer, room};
+use super::{apply, at, card, ended, granted, live, producer, room};
 
 pub(crate) async fn broadcasts_come_newest_first_page_by_page(db: &dyn LiveDb) {
     // Two start at each time, so that the id must decide.
@@ -14,7 +14,7 @@ pub(crate) async fn broadcasts_come_newest_first_page_by_page(db: &dyn LiveDb) {
             ended(&card, Some(at(n / 2)), at(1_000 + n), EndReason::Unpublished)
         })
         .collect();
-    db.apply(&events, at(2_000)).await.unwrap();
+    apply(db, &events, at(2_000)).await.unwrap();
     let all = db.broadcasts(&BroadcastFilter::default(), 100).await.unwrap();
     assert_eq!(all.len(), 40);
     let key = |row: &onair_manager::live_db::BroadcastRow| (row.started_at, row.broadcast_id.clone());
@@ -34,7 +34,8 @@ pub(crate) async fn broadcasts_come_newest_first_page_by_page(db: &dyn LiveDb) {
 pub(crate) async fn filters_narrow_the_list(db: &dyn LiveDb) {
     let (a, b, c) = (card("a", 1), card("b", 2), card("c", 3));
     let elsewhere = super::SessionCard { node_id: NodeId::parse("node-2").unwrap(), ..c };
-    db.apply(
+    apply(
+        db,
         &[
             ended(&a, Some(at(1)), at(9), EndReason::Unpublished),
             granted(&b),
@@ -67,7 +68,7 @@ pub(crate) async fn the_newest_epoch_of_each_shard_is_known(db: &dyn LiveDb) {
     assert_eq!(db.newest_epochs().await.unwrap(), []);
     let sessions = [card("a", 5), card("a", 90), card("a", 7), card("b", 8)];
     let events: Vec<_> = sessions.iter().map(|c| ended(c, None, at(99), EndReason::Unpublished)).collect();
-    db.apply(&events, at(100)).await.unwrap();
+    apply(db, &events, at(100)).await.unwrap();
     let mut newest = db.newest_epochs().await.unwrap();
     newest.sort();
     assert_eq!(newest, [(room("a"), super::Epoch(90)), (room("b"), super::Epoch(8))]);

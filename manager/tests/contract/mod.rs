@@ -8,11 +8,18 @@ pub(crate) mod history;
 mod sqlite_only;
 pub(crate) mod upkeep;
 
+use std::sync::LazyLock;
+use std::time::Duration;
+
 use onair_cluster::events::{AudioFacts, EndReason, VideoFacts};
+use onair_cluster::nodes::Incarnation;
 use onair_cluster::{
-    Epoch, Event, EventKind, Facts, LiveKeyId, NodeId, ProducerId, RoomId, SessionCard, SessionId, UnixMs,
+    Epoch, Event, EventKind, Facts, LiveKeyId, NodeId, ProducerId, RoomId, SessionCard, SessionId, Shard,
+    UnixMs,
 };
-use onair_manager::live_db::{LiveDb, SqliteLiveDb};
+use onair_manager::live_db::{
+    Applied, LiveDb, LiveDbError, ManagerId, MediaNote, OutboxRow, ShardTerm, SqliteLiveDb,
+};
 use tempfile::TempDir;
 
 /// A fresh SQLite store in a directory of its own.
@@ -89,8 +96,37 @@ pub(crate) fn ended(
     event(card, EventKind::Ended { reason, ended_at }, UnixMs(ended_at.0 + 7), facts(live_at))
 }
 
-/// `(event id, type)` of every outbox row, in order.
+/// The Manager of these tests: one that owns every shard.
+pub(crate) async fn terms(db: &dyn LiveDb) -> Vec<ShardTerm> {
+    static INCARNATION: LazyLock<Incarnation> = LazyLock::new(Incarnation::random);
+    let me = ManagerId { node_id: NodeId::parse("manager-1").unwrap(), incarnation: *INCARNATION };
+    let holdings = db.beat(&me, Duration::from_secs(600)).await.unwrap();
+    assert_eq!(holdings.shards.len(), usize::from(Shard::COUNT));
+    holdings.shards
+}
+
+pub(crate) async fn apply(db: &dyn LiveDb, events: &[Event], now: UnixMs) -> Result<Applied, LiveDbError> {
+    db.apply(&terms(db).await, events, now).await
+}
+
+pub(crate) async fn close_lost(db: &dyn LiveDb, now: UnixMs) -> Result<u64, LiveDbError> {
+    db.close_lost(&terms(db).await, now).await
+}
+
+pub(crate) async fn note_media(db: &dyn LiveDb, notes: &[MediaNote]) -> Result<u64, LiveDbError> {
+    db.note_media(&terms(db).await, notes).await
+}
+
+/// All messages, shard by shard, in order.
+pub(crate) async fn outbox(db: &dyn LiveDb) -> Vec<OutboxRow> {
+    let mut rows = Vec::new();
+    for shard in Shard::all() {
+        rows.extend(db.feed(shard, 0, 10_000).await.unwrap());
+    }
+    rows
+}
+
+/// `(event id, type)` of every message, shard by shard, in order.
 pub(crate) async fn told(db: &dyn LiveDb) -> Vec<(String, String)> {
-    let rows = db.outbox(0, 10_000).await.unwrap();
-    rows.into_iter().map(|row| (row.event_id, row.kind)).collect()
+    outbox(db).await.into_iter().map(|row| (row.event_id, row.kind)).collect()
 }

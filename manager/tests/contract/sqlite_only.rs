@@ -1,7 +1,7 @@
 //! Goal: what only SQLite promises: one process owns the file, and what was written is there after it.
 
-use super::{at, card, granted, producer, room, sqlite};
-use onair_manager::live_db::{LiveDb, LiveDbError, SqliteLiveDb};
+use super::{apply, at, card, granted, producer, room, sqlite};
+use onair_manager::live_db::{Addresses, Ledger, LiveDb, LiveDbError, SqliteLiveDb};
 
 #[tokio::test]
 async fn a_second_opener_is_refused_until_the_first_has_closed() {
@@ -18,7 +18,7 @@ async fn what_was_written_is_there_after_a_reopen() {
     let (db, dir) = sqlite().await;
     let session = card("r", 1);
     db.ensure_room(&producer("anna"), &room("r"), at(0)).await.unwrap();
-    db.apply(&[granted(&session)], at(1)).await.unwrap();
+    apply(&db, &[granted(&session)], at(1)).await.unwrap();
     db.close().await;
     assert!(matches!(db.check().await, Err(LiveDbError::Away(_))));
     let db = SqliteLiveDb::open(dir.path()).await.unwrap();

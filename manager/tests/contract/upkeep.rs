@@ -7,11 +7,12 @@ use onair_cluster::registry::Hold;
 use onair_manager::config::Retention;
 use onair_manager::live_db::{BroadcastFilter, LiveDb, MediaNote, SessionEnd};
 
-use super::{at, card, ended, granted, live, room, told};
+use super::{apply, at, card, close_lost, ended, granted, live, note_media, room, told};
 
 pub(crate) async fn sessions_left_open_are_closed_lost_once(db: &dyn LiveDb) {
     let (live_one, granted_one, over) = (card("a", 1), card("b", 2), card("c", 3));
-    db.apply(
+    apply(
+        db,
         &[
             granted(&live_one),
             live(&live_one, at(10)),
@@ -24,9 +25,9 @@ pub(crate) async fn sessions_left_open_are_closed_lost_once(db: &dyn LiveDb) {
     .await
     .unwrap();
     let note = MediaNote { session_id: live_one.session_id, last_media_at: at(4_000) };
-    db.note_media(&[note]).await.unwrap();
+    note_media(db, &[note]).await.unwrap();
 
-    assert_eq!(db.close_lost(at(60_000)).await.unwrap(), 2);
+    assert_eq!(close_lost(db, at(60_000)).await.unwrap(), 2);
     let end = |ended_at| SessionEnd { ended_at, detected_at: at(60_000), reason: EndReason::Lost };
     let row = db.session(&live_one.session_id).await.unwrap().unwrap();
     assert_eq!(row.end, Some(end(at(4_000))), "it ended at its last known media");
@@ -40,20 +41,20 @@ pub(crate) async fn sessions_left_open_are_closed_lost_once(db: &dyn LiveDb) {
     let ids: Vec<_> = told(db).await.into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids, [format!("{id}/live"), format!("{id}/ended")]);
 
-    assert_eq!(db.close_lost(at(70_000)).await.unwrap(), 0);
+    assert_eq!(close_lost(db, at(70_000)).await.unwrap(), 0);
     assert_eq!(told(db).await.len(), 2);
 }
 
 pub(crate) async fn last_media_is_noted_for_open_sessions_only(db: &dyn LiveDb) {
     let (open, over) = (card("a", 1), card("b", 2));
-    db.apply(&[granted(&open), granted(&over), ended(&over, None, at(5), EndReason::Disconnected)], at(6))
+    apply(db, &[granted(&open), granted(&over), ended(&over, None, at(5), EndReason::Disconnected)], at(6))
         .await
         .unwrap();
     let note =
         |card: &super::SessionCard, ms| MediaNote { session_id: card.session_id, last_media_at: at(ms) };
-    assert_eq!(db.note_media(&[note(&open, 100), note(&over, 100)]).await.unwrap(), 1);
-    assert_eq!(db.note_media(&[note(&open, 50)]).await.unwrap(), 0, "time does not run backwards");
-    assert_eq!(db.note_media(&[]).await.unwrap(), 0);
+    assert_eq!(note_media(db, &[note(&open, 100), note(&over, 100)]).await.unwrap(), 1);
+    assert_eq!(note_media(db, &[note(&open, 50)]).await.unwrap(), 0, "time does not run backwards");
+    assert_eq!(note_media(db, &[]).await.unwrap(), 0);
     let row = db.session(&open.session_id).await.unwrap().unwrap();
     assert_eq!(row.facts.last_media_at, Some(at(100)));
     assert_eq!(db.session(&over.session_id).await.unwrap().unwrap().facts.last_media_at, None);
@@ -61,8 +62,9 @@ pub(crate) async fn last_media_is_noted_for_open_sessions_only(db: &dyn LiveDb) 
 
 pub(crate) async fn what_is_too_old_is_forgotten_and_nothing_else(db: &dyn LiveDb) {
     let (old, recent, open) = (card("a", 1), card("b", 2), card("c", 3));
-    db.apply(&[ended(&old, Some(at(1)), at(10), EndReason::Unpublished)], at(10)).await.unwrap();
-    db.apply(
+    apply(db, &[ended(&old, Some(at(1)), at(10), EndReason::Unpublished)], at(10)).await.unwrap();
+    apply(
+        db,
         &[ended(&recent, Some(at(1)), at(9_000), EndReason::Unpublished), granted(&open), live(&open, at(4))],
         at(9_000),
     )
@@ -71,7 +73,12 @@ pub(crate) async fn what_is_too_old_is_forgotten_and_nothing_else(db: &dyn LiveD
     db.put_hold(&room("a"), &Hold { until: at(5), reason: String::new() }, at(1)).await.unwrap();
     db.put_hold(&room("b"), &Hold { until: at(50_000), reason: String::new() }, at(1)).await.unwrap();
     let seconds = Duration::from_secs;
-    let retention = Retention { history: seconds(5), outbox: seconds(5), expired_keys: seconds(5) };
+    let retention = Retention {
+        history: seconds(5),
+        outbox: seconds(5),
+        outbox_is_shipped: false,
+        expired_keys: seconds(5),
+    };
     let purged = db.purge(&retention, at(10_000), 100).await.unwrap();
     assert_eq!((purged.sessions, purged.broadcasts, purged.outbox, purged.holds), (1, 1, 2, 1));
     assert_eq!(db.session(&old.session_id).await.unwrap(), None);

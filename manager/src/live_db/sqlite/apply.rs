@@ -1,11 +1,13 @@
 //! Lifecycle events become rows. The only place that writes sessions, broadcasts and the outbox.
 
+use std::collections::BTreeMap;
+
 use onair_cluster::events::EndReason;
-use onair_cluster::{Event, EventKind, Facts, SessionCard, UnixMs};
+use onair_cluster::{Event, EventKind, Facts, SessionCard, Shard, UnixMs};
 use sqlx::{Acquire, SqliteConnection};
 
 use super::columns::{self, ms, number, select_session};
-use super::failure;
+use super::{failure, outbox, sessions};
 use crate::live_db::messages::{Message, broadcast_id};
 use crate::live_db::{Applied, LiveDbError, Outcome, SessionEnd, SessionRow};
 
@@ -19,6 +21,7 @@ pub(super) async fn together(
     for event in events {
         outcomes.push(apply(c, event, now).await?);
     }
+    note_positions(c, events).await?;
     Ok(Applied { outcomes })
 }
 
@@ -45,6 +48,7 @@ pub(super) async fn one_by_one(
         };
         outcomes.push(outcome);
     }
+    note_positions(c, events).await?;
     Ok(Applied { outcomes })
 }
 
@@ -135,13 +139,17 @@ async fn go_live(
     Ok(Outcome::Applied)
 }
 
-/// Ends every open session at its last known media.
-pub(super) async fn close_lost(c: &mut SqliteConnection, now: UnixMs) -> Result<u64, LiveDbError> {
-    let sql = select_session!("WHERE ended_at IS NULL ORDER BY granted_at");
-    let rows = sqlx::query(sql).fetch_all(&mut *c).await.map_err(failure)?;
+/// Ends every open session of `shards` at its last known media.
+pub(super) async fn close_lost(
+    c: &mut SqliteConnection,
+    shards: &[Shard],
+    now: UnixMs,
+) -> Result<u64, LiveDbError> {
     let mut closed = 0;
-    for row in &rows {
-        let session = columns::session(row)?;
+    for session in sessions::open(c).await? {
+        if !shards.contains(&session.card.room_id.shard()) {
+            continue;
+        }
         let last = session.facts.last_media_at.or(session.facts.live_at);
         let end = SessionEnd {
             ended_at: last.unwrap_or(session.card.granted_at),
@@ -152,6 +160,21 @@ pub(super) async fn close_lost(c: &mut SqliteConnection, now: UnixMs) -> Result<
         closed += 1;
     }
     Ok(closed)
+}
+
+/// Notes the last event of each shard.
+async fn note_positions(c: &mut SqliteConnection, events: &[Event]) -> Result<(), LiveDbError> {
+    let last: BTreeMap<Shard, u64> =
+        events.iter().filter(|event| event.n > 0).map(|event| (event.shard, event.n)).collect();
+    for (shard, n) in last {
+        sqlx::query("UPDATE shard_owner SET position = ?2 WHERE shard = ?1")
+            .bind(i64::from(shard.number()))
+            .bind(number(n)?)
+            .execute(&mut *c)
+            .await
+            .map_err(failure)?;
+    }
+    Ok(())
 }
 
 /// Ends a session of which nobody told us that it ended.
@@ -279,21 +302,7 @@ async fn tell(
     message: &Message,
     now: UnixMs,
 ) -> Result<(), LiveDbError> {
-    sqlx::query(
-        "INSERT INTO outbox (event_id, shard, room_id, epoch, type, payload, created_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (event_id) DO NOTHING",
-    )
-    .bind(message.event_id.as_str())
-    .bind(i64::from(card.room_id.shard().number()))
-    .bind(card.room_id.as_str())
-    .bind(number(card.epoch.0)?)
-    .bind(message.kind)
-    .bind(message.payload.as_str())
-    .bind(ms(now)?)
-    .execute(c)
-    .await
-    .map_err(failure)?;
-    Ok(())
+    outbox::tell(c, &card.room_id, card.epoch, message, now).await
 }
 
 async fn quarantine(

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use onair_cluster::events::EndReason;
-use onair_cluster::{Epoch, Facts, SessionCard, UnixMs};
+use onair_cluster::{Epoch, Facts, SessionCard, Shard, UnixMs};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -62,6 +62,13 @@ pub(super) fn count(row: &SqliteRow, column: &str) -> Result<u64, LiveDbError> {
 pub(super) fn count_opt(row: &SqliteRow, column: &str) -> Result<Option<u64>, LiveDbError> {
     let n: Option<i64> = row.try_get(column).map_err(failure)?;
     n.map(u64::try_from).transpose().map_err(|e| unreadable(column, &e))
+}
+
+/// A shard's number.
+pub(super) fn shard(row: &SqliteRow, column: &str) -> Result<Shard, LiveDbError> {
+    let n = count(row, column)?;
+    let shard = u8::try_from(n).ok().and_then(Shard::new);
+    shard.ok_or_else(|| unreadable(column, &format_args!("{n} is no shard")))
 }
 
 /// A time.

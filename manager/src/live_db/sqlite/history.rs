@@ -1,48 +1,27 @@
-//! What is read and never written here: sessions, broadcasts, outbox and quarantine.
+//! Broadcasts, read.
 
-use std::collections::BTreeMap;
-
-use futures_util::TryStreamExt;
-use onair_cluster::{Epoch, RoomId, SessionId, Shard};
+use async_trait::async_trait;
+use onair_cluster::Epoch;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::columns::{self, count, limit, ms, select_session, text, time, time_opt};
-use super::failure;
-use crate::live_db::{
-    BroadcastFilter, BroadcastRow, BroadcastState, LiveDbError, OutboxRow, QuarantineRow, SessionRow,
-};
+use super::columns::{self, count, limit, ms, text, time};
+use super::{SqliteLiveDb, failure};
+use crate::live_db::{BroadcastFilter, BroadcastRow, BroadcastState, History, LiveDbError};
 
-/// Folded here: a room's shard is a hash that SQL does not know.
-pub(super) async fn newest_epochs(c: &mut SqliteConnection) -> Result<Vec<(RoomId, Epoch)>, LiveDbError> {
-    let sql = "SELECT room_id, max(epoch) AS epoch FROM session GROUP BY room_id";
-    let mut rows = sqlx::query(sql).fetch(c);
-    let mut newest: BTreeMap<Shard, (RoomId, Epoch)> = BTreeMap::new();
-    while let Some(row) = rows.try_next().await.map_err(failure)? {
-        let room: RoomId = text(&row, "room_id")?;
-        let epoch = Epoch(count(&row, "epoch")?);
-        let known = newest.entry(room.shard()).or_insert_with(|| (room.clone(), epoch));
-        if known.1 < epoch {
-            *known = (room, epoch);
-        }
+#[async_trait]
+impl History for SqliteLiveDb {
+    async fn broadcasts(
+        &self,
+        filter: &BroadcastFilter,
+        limit: usize,
+    ) -> Result<Vec<BroadcastRow>, LiveDbError> {
+        broadcasts(&mut *self.connections.reader().await?, filter, limit).await
     }
-    Ok(newest.into_values().collect())
-}
-
-pub(super) async fn session(
-    c: &mut SqliteConnection,
-    id: &SessionId,
-) -> Result<Option<SessionRow>, LiveDbError> {
-    let row = sqlx::query(select_session!("WHERE session_id = ?1"))
-        .bind(id.to_string())
-        .fetch_optional(c)
-        .await
-        .map_err(failure)?;
-    row.as_ref().map(columns::session).transpose()
 }
 
 /// Pages by key, not by offset: the text of the query names only the filters that are set, so that each finds its index.
-pub(super) async fn broadcasts(
+async fn broadcasts(
     c: &mut SqliteConnection,
     filter: &BroadcastFilter,
     max: usize,
@@ -90,60 +69,4 @@ fn broadcast_row(row: &SqliteRow) -> Result<BroadcastRow, LiveDbError> {
         started_at: time(row, "started_at")?,
         end: columns::end(row)?,
     })
-}
-
-pub(super) async fn outbox(
-    c: &mut SqliteConnection,
-    after: i64,
-    max: usize,
-) -> Result<Vec<OutboxRow>, LiveDbError> {
-    let rows = sqlx::query(
-        "SELECT id, event_id, room_id, epoch, type, payload, created_at, shipped_at FROM outbox WHERE id > ?1 \
-         ORDER BY id LIMIT ?2",
-    )
-    .bind(after)
-    .bind(limit(max))
-    .fetch_all(c)
-    .await
-    .map_err(failure)?;
-    rows.iter()
-        .map(|row| {
-            Ok(OutboxRow {
-                id: row.try_get("id").map_err(failure)?,
-                event_id: row.try_get("event_id").map_err(failure)?,
-                room_id: text(row, "room_id")?,
-                epoch: Epoch(count(row, "epoch")?),
-                kind: row.try_get("type").map_err(failure)?,
-                payload: row.try_get("payload").map_err(failure)?,
-                created_at: time(row, "created_at")?,
-                shipped_at: time_opt(row, "shipped_at")?,
-            })
-        })
-        .collect()
-}
-
-pub(super) async fn quarantine(
-    c: &mut SqliteConnection,
-    after: i64,
-    max: usize,
-) -> Result<Vec<QuarantineRow>, LiveDbError> {
-    let rows = sqlx::query(
-        "SELECT id, event_id, event, error, at FROM quarantine WHERE id > ?1 ORDER BY id LIMIT ?2",
-    )
-    .bind(after)
-    .bind(limit(max))
-    .fetch_all(c)
-    .await
-    .map_err(failure)?;
-    rows.iter()
-        .map(|row| {
-            Ok(QuarantineRow {
-                id: row.try_get("id").map_err(failure)?,
-                event_id: row.try_get("event_id").map_err(failure)?,
-                event: row.try_get("event").map_err(failure)?,
-                error: row.try_get("error").map_err(failure)?,
-                at: time(row, "at")?,
-            })
-        })
-        .collect()
 }

@@ -6,7 +6,7 @@ use onair_cluster::UnixMs;
 use sqlx::SqliteConnection;
 
 use super::columns::limit;
-use super::failure;
+use super::{failure, outbox};
 use crate::config::Retention;
 use crate::live_db::{LiveDbError, MediaNote, Purged};
 
@@ -38,6 +38,7 @@ pub(super) async fn purge(
         let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         i64::try_from(now.0.saturating_sub(age)).unwrap_or(i64::MAX)
     };
+    let outbox = outbox::purge(c, retention, now, max).await?;
     let mut delete = async |sql: &'static str, before: i64| {
         let done = sqlx::query(sql).bind(before).bind(limit(max)).execute(&mut *c).await;
         done.map(|done| done.rows_affected()).map_err(failure)
@@ -53,11 +54,7 @@ pub(super) async fn purge(
             before(retention.history),
         )
         .await?,
-        outbox: delete(
-            "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE created_at < ?1 LIMIT ?2)",
-            before(retention.outbox),
-        )
-        .await?,
+        outbox,
         keys: delete(
             "DELETE FROM live_key WHERE live_key_id IN \
              (SELECT live_key_id FROM live_key WHERE expires_at < ?1 LIMIT ?2)",

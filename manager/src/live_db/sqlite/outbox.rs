@@ -1,0 +1,200 @@
+//! The outbox, on SQLite. Numbers are given by the one writer, from the counters in `shard_owner`.
+
+use async_trait::async_trait;
+use onair_cluster::{Epoch, RoomId, Shard, UnixMs};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::columns::{self, count, limit, ms, number, text, time, time_opt};
+use super::{SqliteLiveDb, begin, failure, settle};
+use crate::config::Retention;
+use crate::live_db::messages::Message;
+use crate::live_db::{FeedSpan, LiveDbError, Outbox, OutboxRow, ShardTerm};
+
+#[async_trait]
+impl Outbox for SqliteLiveDb {
+    async fn unshipped(&self, shard: Shard, limit: usize) -> Result<Vec<OutboxRow>, LiveDbError> {
+        let sql =
+            select_outbox!("WHERE shard = ?1 AND seq > ?2 AND shipped_at IS NULL ORDER BY seq LIMIT ?3");
+        rows(&mut *self.connections.reader().await?, sql, shard, 0, limit).await
+    }
+
+    async fn mark_shipped(&self, owned: ShardTerm, seqs: &[u64], now: UnixMs) -> Result<u64, LiveDbError> {
+        self.fence(&[owned], [owned.shard])?;
+        let mut writer = self.connections.writer().await?;
+        let mut tx = begin(&mut writer).await?;
+        let done = mark_shipped(&mut tx, owned.shard, seqs, now).await;
+        settle(tx, done).await
+    }
+
+    async fn oldest_unshipped(&self) -> Result<Option<UnixMs>, LiveDbError> {
+        let sql = "SELECT min(created_at) AS oldest FROM outbox WHERE shipped_at IS NULL";
+        let mut reader = self.connections.reader().await?;
+        let row = sqlx::query(sql).fetch_one(&mut *reader).await.map_err(failure)?;
+        time_opt(&row, "oldest")
+    }
+
+    async fn unshipped_count(&self) -> Result<u64, LiveDbError> {
+        let sql = "SELECT sum(unshipped) AS unshipped FROM shard_owner";
+        let mut reader = self.connections.reader().await?;
+        let row = sqlx::query(sql).fetch_one(&mut *reader).await.map_err(failure)?;
+        count(&row, "unshipped")
+    }
+
+    async fn feed(&self, shard: Shard, after: u64, limit: usize) -> Result<Vec<OutboxRow>, LiveDbError> {
+        let sql = select_outbox!("WHERE shard = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3");
+        rows(&mut *self.connections.reader().await?, sql, shard, after, limit).await
+    }
+
+    async fn feed_span(&self) -> Result<Vec<FeedSpan>, LiveDbError> {
+        let sql = "SELECT shard, last_seq, coalesce((SELECT min(seq) FROM outbox \
+                   WHERE outbox.shard = shard_owner.shard), last_seq + 1) AS first_kept \
+                   FROM shard_owner ORDER BY shard";
+        let mut reader = self.connections.reader().await?;
+        let rows = sqlx::query(sql).fetch_all(&mut *reader).await.map_err(failure)?;
+        let span = |row: &SqliteRow| {
+            Ok(FeedSpan {
+                shard: columns::shard(row, "shard")?,
+                first_kept: count(row, "first_kept")?,
+                last: count(row, "last_seq")?,
+            })
+        };
+        rows.iter().map(span).collect()
+    }
+}
+
+/// A query for the columns of an [`OutboxRow`], and what follows them.
+macro_rules! select_outbox {
+    ($rest:literal) => {
+        concat!(
+            "SELECT shard, seq, event_id, room_id, epoch, type, payload, created_at, shipped_at FROM outbox ",
+            $rest
+        )
+    };
+}
+use select_outbox;
+
+async fn rows(
+    c: &mut SqliteConnection,
+    sql: &'static str,
+    shard: Shard,
+    after: u64,
+    max: usize,
+) -> Result<Vec<OutboxRow>, LiveDbError> {
+    let query = sqlx::query(sql).bind(i64::from(shard.number())).bind(number(after)?).bind(limit(max));
+    let rows = query.fetch_all(c).await.map_err(failure)?;
+    rows.iter().map(outbox_row).collect()
+}
+
+fn outbox_row(row: &SqliteRow) -> Result<OutboxRow, LiveDbError> {
+    Ok(OutboxRow {
+        shard: columns::shard(row, "shard")?,
+        seq: count(row, "seq")?,
+        event_id: row.try_get("event_id").map_err(failure)?,
+        room_id: text(row, "room_id")?,
+        epoch: Epoch(count(row, "epoch")?),
+        kind: row.try_get("type").map_err(failure)?,
+        payload: row.try_get("payload").map_err(failure)?,
+        created_at: time(row, "created_at")?,
+        shipped_at: time_opt(row, "shipped_at")?,
+    })
+}
+
+/// Puts a message into the outbox under the shard's next number.
+pub(super) async fn tell(
+    c: &mut SqliteConnection,
+    room: &RoomId,
+    epoch: Epoch,
+    message: &Message,
+    now: UnixMs,
+) -> Result<(), LiveDbError> {
+    let shard = i64::from(room.shard().number());
+    let told = sqlx::query(
+        "INSERT INTO outbox (event_id, shard, seq, room_id, epoch, type, payload, created_at) \
+         VALUES (?1, ?2, (SELECT last_seq + 1 FROM shard_owner WHERE shard = ?2), ?3, ?4, ?5, ?6, ?7) \
+         ON CONFLICT (event_id) DO NOTHING",
+    )
+    .bind(message.event_id.as_str())
+    .bind(shard)
+    .bind(room.as_str())
+    .bind(number(epoch.0)?)
+    .bind(message.kind)
+    .bind(message.payload.as_str())
+    .bind(ms(now)?)
+    .execute(&mut *c)
+    .await
+    .map_err(failure)?;
+    if told.rows_affected() > 0 {
+        sqlx::query(
+            "UPDATE shard_owner SET last_seq = last_seq + 1, unshipped = unshipped + 1 WHERE shard = ?1",
+        )
+        .bind(shard)
+        .execute(c)
+        .await
+        .map_err(failure)?;
+    }
+    Ok(())
+}
+
+/// One statement for all numbers: they travel as one JSON array.
+async fn mark_shipped(
+    c: &mut SqliteConnection,
+    shard: Shard,
+    seqs: &[u64],
+    now: UnixMs,
+) -> Result<u64, LiveDbError> {
+    let seqs = serde_json::to_string(seqs).map_err(|e| LiveDbError::Refused(e.to_string()))?;
+    let marked = sqlx::query(
+        "UPDATE outbox SET shipped_at = ?3 \
+         WHERE shard = ?1 AND seq IN (SELECT value FROM json_each(?2)) AND shipped_at IS NULL",
+    )
+    .bind(i64::from(shard.number()))
+    .bind(seqs)
+    .bind(ms(now)?)
+    .execute(&mut *c)
+    .await
+    .map_err(failure)?
+    .rows_affected();
+    sqlx::query("UPDATE shard_owner SET unshipped = unshipped - ?2 WHERE shard = ?1")
+        .bind(i64::from(shard.number()))
+        .bind(number(marked)?)
+        .execute(c)
+        .await
+        .map_err(failure)?;
+    Ok(marked)
+}
+
+/// Forgets messages that are old enough, from the oldest of each shard on as far as all are, so that what is kept has no gaps.
+pub(super) async fn purge(
+    c: &mut SqliteConnection,
+    retention: &Retention,
+    now: UnixMs,
+    max: usize,
+) -> Result<u64, LiveDbError> {
+    let mut forgotten = 0;
+    for shard in Shard::all() {
+        let sql = select_outbox!("WHERE shard = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3");
+        let left = max.saturating_sub(usize::try_from(forgotten).unwrap_or(usize::MAX));
+        let oldest = rows(c, sql, shard, 0, left).await?;
+        let old = oldest.iter().take_while(|row| retention.forgets(row, now)).last();
+        let Some(last) = old else { continue };
+        let shard = i64::from(shard.number());
+        let unshipped = oldest.iter().filter(|row| row.seq <= last.seq && row.shipped_at.is_none()).count();
+        let done = sqlx::query("DELETE FROM outbox WHERE shard = ?1 AND seq <= ?2")
+            .bind(shard)
+            .bind(number(last.seq)?)
+            .execute(&mut *c)
+            .await
+            .map_err(failure)?;
+        forgotten += done.rows_affected();
+        if unshipped > 0 {
+            sqlx::query("UPDATE shard_owner SET unshipped = unshipped - ?2 WHERE shard = ?1")
+                .bind(shard)
+                .bind(limit(unshipped))
+                .execute(&mut *c)
+                .await
+                .map_err(failure)?;
+        }
+    }
+    Ok(forgotten)
+}
