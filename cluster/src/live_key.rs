@@ -5,6 +5,7 @@
 //! `exp`, all required. The `kid` chooses one of *our* keys and that key alone says the algorithm (RFC 8725 §3.1); `jwk`,
 //! `jku` and `x5u` in a header are not looked at. At most [`LiveKey::BYTES_MAX`] long, whatever the ids.
 
+mod api_bearer;
 mod claims;
 mod error;
 mod issuer;
@@ -19,6 +20,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+pub use api_bearer::ApiBearer;
 pub use claims::LEEWAY;
 pub use error::LiveKeyError;
 pub use issuer::{Issuer, IssuerTerms};

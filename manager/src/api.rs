@@ -1,9 +1,10 @@
 //! The HTTP face: the table of its routes, and what holds for all of them.
 //!
-//! Everything under `/v1` needs the admin token as `Authorization: Bearer`. Health, metrics, the key set and the API's own
+//! Everything under `/v1` needs a token as `Authorization: Bearer`, whose role is at least the one in the table. Health, metrics, the key set and the API's own
 //! description need none: they hold no secret, orchestrators and scrapers cannot log in, and the default bind is loopback.
 //! Every error is a problem (RFC 9457); every answer carries `X-Request-Id`.
 
+mod admit;
 mod body;
 mod broadcasts;
 mod frame;
@@ -26,46 +27,47 @@ use std::collections::BTreeMap;
 use actix_web::http::Method;
 use actix_web::{HttpResponse, Route, guard, web};
 
+pub(crate) use self::admit::Access;
 use self::problem::{Code, Problem};
+use crate::role::Role;
 
 /// One row of the table.
 pub(crate) struct Entry {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
+    pub(crate) access: Access,
     route: Route,
 }
 
 /// All routes. What stands here is served, and nothing else; a test holds the OpenAPI document to it.
 #[rustfmt::skip]
 pub(crate) fn table() -> Vec<Entry> {
-    let row = |method: Method, path, route| Entry { method, path, route };
+    let row = |access, method: Method, path, route| Entry { method, path, access, route };
+    let (viewer, issuer, admin) = (Access::Role(Role::Viewer), Access::Role(Role::Issuer), Access::Role(Role::Admin));
+    let issuer_or_live_key = Access::RoleOrLiveKey(Role::Issuer);
+    let (open, probe) = (Access::Open, Access::Probe);
     use web::to;
     vec![
-        row(Method::POST,   "/v1/producers/{producer}/broadcast-url", to(producers::broadcast_url)),
-        row(Method::GET,    "/v1/sessions",                           to(sessions::list)),
-        row(Method::GET,    "/v1/sessions/{session}",                 to(sessions::one)),
-        row(Method::GET,    "/v1/rooms/{room}",                       to(rooms::one)),
-        row(Method::POST,   "/v1/rooms/{room}/end",                   to(rooms::end)),
-        row(Method::POST,   "/v1/rooms/{room}/play-url",              to(plays::play_url)),
-        row(Method::PUT,    "/v1/rooms/{room}/hold",                  to(rooms::put_hold)),
-        row(Method::DELETE, "/v1/rooms/{room}/hold",                  to(rooms::lift_hold)),
-        row(Method::GET,    "/v1/broadcasts",                         to(broadcasts::list)),
-        row(Method::GET,    "/v1/live-keys/{live_key}",               to(live_keys::one)),
-        row(Method::DELETE, "/v1/live-keys/{live_key}",               to(live_keys::revoke)),
-        row(Method::POST,   "/v1/issuers/{issuer}/revocations",       to(issuers::revoke)),
-        row(Method::GET,    "/v1/nodes",                              to(nodes::list)),
-        row(Method::POST,   "/v1/nodes/{node}/drain",                 to(nodes::drain)),
-        row(Method::GET,    "/livez",                                 to(health::livez)),
-        row(Method::GET,    "/readyz",                                to(health::readyz)),
-        row(Method::GET,    "/metrics",                               to(health::metrics)),
-        row(Method::GET,    "/openapi.json",                          to(openapi::document)),
-        row(Method::GET,    "/.well-known/jwks.json",                 to(health::jwks)),
+        row(issuer,             Method::POST,   "/v1/producers/{producer}/broadcast-url", to(producers::broadcast_url)),
+        row(viewer,             Method::GET,    "/v1/sessions",                           to(sessions::list)),
+        row(viewer,             Method::GET,    "/v1/sessions/{session}",                 to(sessions::one)),
+        row(viewer,             Method::GET,    "/v1/rooms/{room}",                       to(rooms::one)),
+        row(issuer_or_live_key, Method::POST,   "/v1/rooms/{room}/end",                   to(rooms::end)),
+        row(issuer,             Method::POST,   "/v1/rooms/{room}/play-url",              to(plays::play_url)),
+        row(issuer,             Method::PUT,    "/v1/rooms/{room}/hold",                  to(rooms::put_hold)),
+        row(issuer,             Method::DELETE, "/v1/rooms/{room}/hold",                  to(rooms::lift_hold)),
+        row(viewer,             Method::GET,    "/v1/broadcasts",                         to(broadcasts::list)),
+        row(viewer,             Method::GET,    "/v1/live-keys/{live_key}",               to(live_keys::one)),
+        row(issuer,             Method::DELETE, "/v1/live-keys/{live_key}",               to(live_keys::revoke)),
+        row(admin,              Method::POST,   "/v1/issuers/{issuer}/revocations",       to(issuers::revoke)),
+        row(viewer,             Method::GET,    "/v1/nodes",                              to(nodes::list)),
+        row(admin,              Method::POST,   "/v1/nodes/{node}/drain",                 to(nodes::drain)),
+        row(probe,              Method::GET,    "/livez",                                 to(health::livez)),
+        row(probe,              Method::GET,    "/readyz",                                to(health::readyz)),
+        row(probe,              Method::GET,    "/metrics",                               to(health::metrics)),
+        row(open,               Method::GET,    "/openapi.json",                          to(openapi::document)),
+        row(open,               Method::GET,    "/.well-known/jwks.json",                 to(health::jwks)),
     ]
-}
-
-/// Whether a path needs the admin token.
-pub(crate) fn needs_token(path: &str) -> bool {
-    path == "/v1" || path.starts_with("/v1/")
 }
 
 /// What a process without a Manager serves: whether it is alive and ready, and its metrics. None needs a token.
@@ -82,7 +84,7 @@ pub(crate) fn configure_health(config: &mut web::ServiceConfig) {
 /// Serves the table. A known path with another method answers 405 and says which it takes.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     let mut paths: BTreeMap<&str, Vec<(Method, Route)>> = BTreeMap::new();
-    for Entry { method, path, route } in table() {
+    for Entry { method, path, route, .. } in table() {
         paths.entry(path).or_default().push((method, route));
     }
     for (path, routes) in paths {
@@ -128,8 +130,9 @@ mod tests {
         let mut names = BTreeSet::new();
         for (path, methods) in document["paths"].as_object().unwrap() {
             for (method, operation) in methods.as_object().unwrap() {
-                let needs_token_here = operation["security"][0]["admin_token"].is_array();
-                assert_eq!(needs_token_here, needs_token(path), "{method} {path}");
+                let needs_token = operation["security"][0]["token"].is_array();
+                assert_eq!(needs_token, path.starts_with("/v1/"), "{method} {path}");
+                assert_eq!(operation["responses"]["403"].is_object(), needs_token, "{method} {path}");
                 let name = operation["operationId"].as_str().unwrap().to_owned();
                 assert!(names.insert(name.clone()), "{name} is two operations");
                 described.insert(format!("{} {path}", method.to_uppercase()));
@@ -141,9 +144,16 @@ mod tests {
     }
 
     #[test]
-    fn a_path_needs_the_token_or_is_meant_to_be_open() {
-        let open: Vec<_> = table().iter().map(|entry| entry.path).filter(|path| !needs_token(path)).collect();
+    fn a_route_asks_for_a_role_or_is_meant_to_be_open() {
+        let open: Vec<_> =
+            table().iter().filter(|entry| entry.access.role().is_none()).map(|entry| entry.path).collect();
         assert_eq!(open, ["/livez", "/readyz", "/metrics", "/openapi.json", "/.well-known/jwks.json"]);
-        assert!(needs_token("/v1") && needs_token("/v1/") && !needs_token("/v1x"));
+    }
+
+    #[test]
+    fn whoever_may_only_look_changes_nothing() {
+        for Entry { method, path, access, .. } in table() {
+            assert!(access.role() != Some(Role::Viewer) || method == Method::GET, "{method} {path}");
+        }
     }
 }

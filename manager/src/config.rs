@@ -101,6 +101,11 @@ pub struct HttpLimits {
     pub body_bytes_max: usize,
     /// How long an idle connection is kept. 30 s.
     pub keep_alive: Duration,
+    /// Requests per second of one token, and twice as many at once. 1 000; 0 for no limit: it stops a client that runs wild.
+    pub requests_per_second: u32,
+    /// Requests per second without a good token, of one address (of IPv6: one /64), and twice as many at once. 50; 0 for no
+    /// limit. Probes and scrapers are not counted.
+    pub strangers_per_second: u32,
     /// How long one answer may wait for the Live DB. 3 s; then 503.
     pub live_db_timeout: Duration,
     /// Items of a list unless the request says otherwise. 50.
@@ -119,6 +124,8 @@ impl Default for HttpLimits {
             body_timeout: Duration::from_secs(5),
             body_bytes_max: 16 << 10,
             keep_alive: Duration::from_secs(30),
+            requests_per_second: 1_000,
+            strangers_per_second: 50,
             live_db_timeout: Duration::from_secs(3),
             page_default: 50,
             page_max: 500,

@@ -11,6 +11,7 @@ use tokio::sync::{OnceCell, watch};
 
 use crate::debts::Debts;
 use crate::ends::Asks;
+use crate::gate::Gate;
 use crate::live_db::{LiveDb, LiveDbError, ManagerId, ShardTerm};
 use crate::parts::{AdminToken, ManagerParts, NodeStatus, RegistryLife};
 use crate::reports::{LiveDbAway, LiveDbBack, RegistryAway, ShardsSeen};
@@ -30,6 +31,8 @@ pub(crate) struct Core {
     pub(crate) signer: LiveKeySigner,
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) admin_token: AdminToken,
+    /// Who is let in at the HTTP face, and how often.
+    pub(crate) gate: Gate,
     pub(crate) metrics: ManagerMetrics,
     pub(crate) prometheus: Arc<prometheus_client::registry::Registry>,
     pub(crate) node_status: Arc<dyn Fn() -> NodeStatus + Send + Sync>,
@@ -53,7 +56,9 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn new(config: ManagerConfig, parts: ManagerParts, live_db: Arc<dyn LiveDb>) -> Self {
+        let keys = parts.signer.verifier().with_issuers(parts.issuers.iter().cloned());
         Self {
+            gate: Gate::new(&config.limits, keys),
             config,
             registry: parts.registry,
             registry_life: parts.registry_life,

@@ -8,12 +8,14 @@
 
 mod address;
 mod api;
+mod caller;
 pub mod config;
 mod core;
 mod debts;
 mod duties;
 mod ends;
 mod error;
+mod gate;
 mod holds;
 mod island;
 pub mod live_db;
@@ -22,17 +24,21 @@ mod manager;
 mod metrics;
 mod parts;
 mod probes;
+mod rates;
 mod reports;
 mod restore;
+mod role;
 mod shard;
 mod start;
 #[cfg(test)]
 mod tests;
 
 pub use address::BroadcastAddress;
+pub use caller::CallerKind;
 pub use config::ManagerConfig;
 pub use error::ManagerError;
 pub use metrics::ManagerMetrics;
 pub use parts::{AdminToken, ManagerParts, NodeStatus, RegistryLife, SEAT};
 pub use probes::{Probes, ProbesParts};
+pub use role::{NoRole, Role};
 pub use start::{ManagerHandle, start, start_on};

@@ -20,6 +20,8 @@ pub(crate) struct IssuerConfig {
     pub(crate) iss: String,
     /// What they must say in `aud`.
     pub(crate) aud: String,
+    /// What its tokens for the API must say in `aud`; without it, it has no say there.
+    pub(crate) api_aud: Option<String>,
     /// Its Ed25519 keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) public_keys: Vec<String>,
@@ -52,6 +54,7 @@ impl IssuerConfig {
             name: self.name.clone(),
             iss: self.iss.clone(),
             aud: self.aud.clone(),
+            api_aud: self.api_aud.clone(),
             lifetime_max: self.lifetime_max.0,
         }
     }
@@ -69,6 +72,9 @@ impl IssuerConfig {
         }
         if self.aud.is_empty() {
             return wrong("aud", "is empty");
+        }
+        if self.api_aud.as_ref().is_some_and(|aud| aud.is_empty() || *aud == self.aud) {
+            return wrong("api_aud", "is empty, or the same as aud");
         }
         if self.public_keys.iter().any(|key| public_keys::parse(key).is_none()) {
             return wrong("public_keys", "are Ed25519 keys: 32 bytes in base64url, 43 characters");

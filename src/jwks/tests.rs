@@ -83,6 +83,7 @@ fn issuer() -> Issuer {
         name: "platform".to_owned(),
         iss: "platform".to_owned(),
         aud: "onair".to_owned(),
+        api_aud: None,
         lifetime_max: Duration::from_secs(60),
     };
     Issuer::new(terms, KeySet::default())

@@ -28,6 +28,8 @@ pub struct IssuerTerms {
     pub iss: String,
     /// What they must say in `aud`.
     pub aud: String,
+    /// What tokens for the API must say in `aud`, if it may make such: see [`ApiBearer`](super::ApiBearer).
+    pub api_aud: Option<String>,
     /// The longest that a key may still have to live when it is shown.
     pub lifetime_max: Duration,
 }
@@ -171,7 +173,10 @@ fn is_for(claims: &Map<String, Value>, audience: &str) -> Result<bool, LiveKeyEr
 }
 
 /// RFC 7519 NumericDate, which may have a fraction; cut to whole seconds.
-fn seconds(claims: &Map<String, Value>, name: &'static str) -> Result<Option<UnixMs>, LiveKeyError> {
+pub(super) fn seconds(
+    claims: &Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<UnixMs>, LiveKeyError> {
     let Some(claim) = claims.get(name) else { return Ok(None) };
     let seconds = claim.as_f64().filter(|s| (0.0..SECONDS_MAX).contains(s));
     let seconds = seconds.ok_or(LiveKeyError::BadClaim(name))?;

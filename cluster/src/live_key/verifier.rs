@@ -131,6 +131,11 @@ impl LiveKeyVerifier {
         issuer.check(&claims, room, now)
     }
 
+    /// The other issuer that says `iss` of itself.
+    pub(super) fn other(&self, iss: &str) -> Option<&Issuer> {
+        self.0.others.get(iss)
+    }
+
     /// The public keys as a JWK set (RFC 7517, RFC 8037), for whoever wants to verify live keys elsewhere.
     pub fn jwks(&self) -> Value {
         let keys: Vec<Value> = self

@@ -41,10 +41,8 @@ fn cursor(row: &BroadcastRow) -> String {
     responses(
         (status = 200, description = "A page", body = BroadcastList),
         (status = 400, description = "Unknown or bad parameter", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Live DB away", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-    security(("admin_token" = []))
+    )
 )]
 pub(super) async fn list(core: web::Data<Core>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let mut params = Params::of(request.query_string())?;

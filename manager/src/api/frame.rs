@@ -1,15 +1,15 @@
-//! The frame around every route: request id, token, one form for all errors, one line and one metric for every request.
+//! The frame around every route: request id, admission, one form for all errors, one line and one metric for every request.
 
 use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 
-use super::needs_token;
+use super::admit::admit;
 use super::problem::{Code, Problem};
 use crate::core::Core;
 use crate::metrics::RequestLabels;
@@ -38,12 +38,13 @@ pub(super) async fn frame(
     let peer = request.peer_addr();
     request.extensions_mut().insert(id.clone());
 
-    let refusal =
-        if needs_token(request.path()) { check_token(&core, request.headers()).err() } else { None };
     let mut internal = None;
-    let mut response = match refusal {
-        Some(problem) => request.into_response(problem.response(&id.0)),
-        None => {
+    let mut response = match admit(&core, &request).await {
+        Err(problem) => request.into_response(problem.response(&id.0)),
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
             let response = next.call(request).await?.map_into_boxed_body();
             as_problem(response, &id.0, &mut internal)
         }
@@ -72,27 +73,6 @@ impl RequestId {
         let ours = || format!("{:032x}", rand::random::<u128>());
         Self(theirs.filter(is_fit).map_or_else(ours, str::to_owned))
     }
-}
-
-/// RFC 6750 §2.1 and §3: the scheme is matched without regard to case; without a token the challenge names no error.
-fn check_token(core: &Core, headers: &HeaderMap) -> Result<(), Problem> {
-    let realm = &core.config.cluster_name;
-    let refuse = |error: &str, detail| {
-        let challenge = format!("Bearer realm=\"{realm}\"{error}");
-        Err(Problem::new(Code::Unauthenticated, detail).challenge(challenge))
-    };
-    let Some(value) = headers.get(AUTHORIZATION) else {
-        return refuse("", "this path needs the header Authorization: Bearer and the admin token");
-    };
-    let bytes = value.as_bytes();
-    let token = match bytes.split_first_chunk::<7>() {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"Bearer ") => token.trim_ascii(),
-        _ => return refuse("", "the Authorization header must be of the scheme Bearer"),
-    };
-    if core.admin_token.is(token) {
-        return Ok(());
-    }
-    refuse(", error=\"invalid_token\"", "this is not the admin token")
 }
 
 /// Whatever made the error, the client gets a problem.

@@ -54,13 +54,11 @@ pub(super) struct RevocationView {
         (status = 200, description = "Revoked, now or before", body = RevocationView),
         (status = 202, description = "Revoked; one of Live DB and registry hears of it when it is back", body = RevocationView),
         (status = 400, description = "Bad body", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such issuer", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "The body took too long", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Neither Live DB nor registry takes it", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-    security(("admin_token" = []))
+    )
 )]
 pub(super) async fn revoke(
     core: web::Data<Core>,

@@ -58,11 +58,9 @@ impl From<KeyRecord> for LiveKeyView {
     responses(
         (status = 200, description = "The key's record", body = LiveKeyView),
         (status = 400, description = "Not a live key id", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such key", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Neither Live DB nor registry can tell", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-    security(("admin_token" = []))
+    )
 )]
 pub(super) async fn one(core: web::Data<Core>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let id: LiveKeyId = params::path("live_key", &id)?;
@@ -94,11 +92,9 @@ pub(super) async fn one(core: web::Data<Core>, id: web::Path<String>) -> Result<
         (status = 202, description = "Revoked; one of Live DB and registry hears of it when it is back"),
         (status = 204, description = "Revoked, now or before"),
         (status = 400, description = "Not a live key id", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such key", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Neither Live DB nor registry takes it", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-    security(("admin_token" = []))
+    )
 )]
 pub(super) async fn revoke(core: web::Data<Core>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let id: LiveKeyId = params::path("live_key", &id)?;

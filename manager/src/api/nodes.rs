@@ -89,10 +89,8 @@ impl From<NodeView> for NodeItem {
     tag = "nodes",
     responses(
         (status = 200, description = "All of them", body = NodeList),
-        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Registry away", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-    security(("admin_token" = []))
+    )
 )]
 pub(super) async fn list(core: web::Data<Core>) -> Result<HttpResponse, Problem> {
     let nodes = core.note_registry(core.nodes.nodes().await)?;
@@ -111,11 +109,9 @@ pub(super) async fn list(core: web::Data<Core>) -> Result<HttpResponse, Problem>
     responses(
         (status = 202, description = "It is told with its next beat, within a second"),
         (status = 400, description = "Not a node id", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such node, or it is gone", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Registry away", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-    security(("admin_token" = []))
+    )
 )]
 pub(super) async fn drain(core: web::Data<Core>, node: web::Path<String>) -> Result<HttpResponse, Problem> {
     let node: NodeId = params::path("node", &node)?;

@@ -3,18 +3,22 @@
 use std::sync::LazyLock;
 
 use actix_web::HttpResponse;
+use actix_web::http::Method;
 use actix_web::http::header::CACHE_CONTROL;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
+use super::{Access, Entry, table};
 use super::{broadcasts, health, issuers, live_keys, nodes, plays, producers, rooms, sessions};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Onair",
-        description = "Broadcast addresses, what is live now, and what was. Everything under /v1 needs the admin token; \
-                       errors are problems (RFC 9457)."
+        description = "Broadcast addresses, what is live now, and what was. Everything under /v1 needs a token; each operation \
+                       says which role it needs. Errors are problems (RFC 9457)."
     ),
     paths(
         producers::broadcast_url,
@@ -37,20 +41,68 @@ use super::{broadcasts, health, issuers, live_keys, nodes, plays, producers, roo
         health::jwks,
         document,
     ),
-    modifiers(&Tokens)
+    modifiers(&Admission)
 )]
 pub(super) struct Description;
 
-struct Tokens;
+/// What the table of routes says, for each operation: which role it needs, and the refusals that come before its handler.
+struct Admission;
 
-impl Modify for Tokens {
+impl Modify for Admission {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme =
-            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The admin token")).build();
         let components = document.components.get_or_insert_default();
-        components.add_security_scheme("admin_token", SecurityScheme::Http(scheme));
+        for (name, text) in [
+            (TOKEN, "The admin token, an API token, or a JWT of a platform's own issuer: each has a role"),
+            (LIVE_KEY, "A live key: it may end the broadcast in its own room"),
+        ] {
+            let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build();
+            components.add_security_scheme(name, SecurityScheme::Http(scheme));
+        }
+        for Entry { method, path, access, .. } in table() {
+            let Some(item) = document.paths.paths.get_mut(path) else { continue };
+            let operation = match method {
+                Method::GET => &mut item.get,
+                Method::POST => &mut item.post,
+                Method::PUT => &mut item.put,
+                Method::DELETE => &mut item.delete,
+                _ => continue,
+            };
+            if let Some(operation) = operation {
+                describe(operation, access);
+            }
+        }
     }
 }
+
+fn describe(operation: &mut Operation, access: Access) {
+    let responses = &mut operation.responses.responses;
+    let mut may = |status: &str, text: String| {
+        let response = ResponseBuilder::new().description(text);
+        let problem = Content::new(Some(Ref::from_schema_name("ProblemBody")));
+        let response = response.content("application/problem+json", problem).build();
+        responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(response));
+    };
+    if access != Access::Probe {
+        may("429", "Too many requests; `Retry-After` says when to try again".to_owned());
+    }
+    let Some(role) = access.role() else { return };
+    may("401", "No good token".to_owned());
+    let or_key = if matches!(access, Access::RoleOrLiveKey(_)) { ", or a live key of the room" } else { "" };
+    may("403", format!("The token is not enough: this needs the role `{role}`{or_key}"));
+    let description = operation.description.take().unwrap_or_default();
+    let text = format!("{description}\n\nNeeds the role `{role}`{or_key}.");
+    operation.description = Some(text.trim_start().to_owned());
+    let scheme = |name: &str| SecurityRequirement::new(name, Vec::<String>::new());
+    let mut security = vec![scheme(TOKEN)];
+    if matches!(access, Access::RoleOrLiveKey(_)) {
+        security.push(scheme(LIVE_KEY));
+    }
+    operation.security = Some(security);
+}
+
+/// The schemes, by name.
+const TOKEN: &str = "token";
+const LIVE_KEY: &str = "live_key";
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| Description::openapi().to_json().unwrap_or_default());
 

@@ -50,11 +50,9 @@ pub(super) struct PlayView {
     responses(
         (status = 201, description = "The address", body = PlayView),
         (status = 400, description = "Bad room id or body", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "The body took too long", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-    security(("admin_token" = []))
+    )
 )]
 pub(super) async fn play_url(
     core: web::Data<Core>,

@@ -3,6 +3,7 @@
 //! Two texts: `detail` leaves the house and names what the client can change; `internal` goes into our log only.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -21,6 +22,7 @@ pub(crate) enum Code {
     BadParameter,
     BadBody,
     Unauthenticated,
+    Forbidden,
     NotFound,
     RoomUnknown,
     SessionUnknown,
@@ -33,6 +35,7 @@ pub(crate) enum Code {
     RequestTimeout,
     NotOnAir,
     BodyTooLarge,
+    TooManyRequests,
     Internal,
     LiveDbAway,
     RegistryAway,
@@ -48,6 +51,7 @@ impl Code {
             Self::BadParameter => (400, "bad_parameter", "A parameter is unknown or has a bad value"),
             Self::BadBody => (400, "bad_body", "The body is not what this route takes"),
             Self::Unauthenticated => (401, "unauthenticated", "No valid token"),
+            Self::Forbidden => (403, "forbidden", "The token is not enough"),
             Self::NotFound => (404, "not_found", "Not found"),
             Self::RoomUnknown => (404, "room_unknown", "No such room"),
             Self::SessionUnknown => (404, "session_unknown", "No such session"),
@@ -60,6 +64,7 @@ impl Code {
             Self::RequestTimeout => (408, "request_timeout", "The request took too long to arrive"),
             Self::NotOnAir => (409, "not_on_air", "Nobody is live in this room"),
             Self::BodyTooLarge => (413, "body_too_large", "The body is too large"),
+            Self::TooManyRequests => (429, "too_many_requests", "Too many requests"),
             Self::Internal => (500, "internal", "Our fault"),
             Self::LiveDbAway => (503, "live_db_away", "The Live DB does not answer"),
             Self::RegistryAway => (503, "registry_away", "The registry does not answer"),
@@ -93,6 +98,7 @@ struct Parts {
     more: Map<String, Value>,
     allow: Option<String>,
     challenge: Option<String>,
+    retry_after: Option<u64>,
 }
 
 /// A problem as it is sent. Routes may add members that belong to their code.
@@ -120,7 +126,16 @@ pub(crate) struct ProblemBody {
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         let (detail, more) = (detail.into(), Map::new());
-        Self(Box::new(Parts { code, detail, internal: None, more, allow: None, challenge: None }))
+        let retry_after = (code.row().0 == 503).then_some(2);
+        Self(Box::new(Parts {
+            code,
+            detail,
+            internal: None,
+            more,
+            allow: None,
+            challenge: None,
+            retry_after,
+        }))
     }
 
     /// A parameter that is unknown or has a bad value.
@@ -141,6 +156,12 @@ impl Problem {
 
     pub(crate) fn challenge(mut self, challenge: String) -> Self {
         self.0.challenge = Some(challenge);
+        self
+    }
+
+    /// When to ask again, in whole seconds.
+    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait.as_secs_f64().ceil().max(1.0) as u64);
         self
     }
 
@@ -173,8 +194,8 @@ impl Problem {
         if let Some(challenge) = &self.0.challenge {
             response.insert_header((WWW_AUTHENTICATE, challenge.as_str()));
         }
-        if status == 503 {
-            response.insert_header((RETRY_AFTER, "2"));
+        if let Some(seconds) = self.0.retry_after {
+            response.insert_header((RETRY_AFTER, seconds));
         }
         // What remains of the request is not read any more.
         if matches!(self.0.code, Code::RequestTimeout | Code::BodyTooLarge) {

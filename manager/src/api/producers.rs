@@ -69,12 +69,10 @@ pub(super) fn seconds(
     responses(
         (status = 201, description = "The address. Not shown again.", body = AddressView),
         (status = 400, description = "Bad producer id or body", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "The body took too long", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Live DB or registry away", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-    security(("admin_token" = []))
+    )
 )]
 pub(super) async fn broadcast_url(
     core: web::Data<Core>,

@@ -7,12 +7,15 @@ use onair_cluster::{RoomId, UnixMs};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::admit::caller;
 use super::problem::{Code, Problem, ProblemBody};
 use super::producers::seconds;
 use super::views::{EndingView, HoldView, RoomState, RoomView, SessionState, SessionView};
 use super::{body, params};
+use crate::caller::Caller;
 use crate::core::Core;
 use crate::live_db::LiveDbError;
+use crate::role::Role;
 use crate::{ends, holds};
 
 /// The longest hold: 30 days. Longer is a matter for the platform's own accounts.
@@ -61,11 +64,9 @@ fn check_reason(reason: &str) -> Result<(), Problem> {
     responses(
         (status = 200, description = "The room", body = RoomView),
         (status = 400, description = "Not a room id", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Not on record, not held, and nobody is live in it", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Registry away; or Live DB away and nobody is live", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-    security(("admin_token" = []))
+    )
 )]
 pub(super) async fn one(core: web::Data<Core>, room: web::Path<String>) -> Result<HttpResponse, Problem> {
     let room: RoomId = params::path("room", &room)?;
@@ -108,14 +109,12 @@ pub(super) async fn one(core: web::Data<Core>, room: web::Path<String>) -> Resul
     responses(
         (status = 202, description = "The session is told to end", body = EndingView),
         (status = 400, description = "Bad room id or body", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such room. A hold that was asked for is in force all the same, and shown as `hold`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Nobody is live in it. A hold that was asked for is in force all the same, and shown as `hold`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "The body took too long", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Registry away", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-    security(("admin_token" = []))
+    )
 )]
 pub(super) async fn end(
     core: web::Data<Core>,
@@ -127,9 +126,12 @@ pub(super) async fn end(
     let request: EndRequest = body::json(&core, &http, payload).await?;
     check_reason(&request.reason)?;
     let hold_for = seconds("hold_seconds", Some(request.hold_seconds), 0..=HOLD_MAX)?;
-    let hold = hold_for
-        .filter(|d| !d.is_zero())
-        .map(|d| Hold { until: UnixMs::now().plus(d), reason: request.reason.clone() });
+    let hold_for = hold_for.filter(|d| !d.is_zero());
+    if hold_for.is_some() && matches!(caller(&http)?, Caller::LiveKey { .. }) {
+        let detail = "a live key may end its broadcast, not hold its room: that needs the role issuer";
+        return Err(Problem::new(Code::Forbidden, detail).with("role_needed", Role::Issuer.name()));
+    }
+    let hold = hold_for.map(|d| Hold { until: UnixMs::now().plus(d), reason: request.reason.clone() });
     let (ours, this_room) = (core.clone(), room.clone());
     let end = async move { ends::end(&ours, &this_room, &request.reason, hold).await };
     let ending = body::carry_out(end).await?;
@@ -158,12 +160,10 @@ pub(super) async fn end(
         (status = 200, description = "The hold is in force and on record", body = HoldView),
         (status = 202, description = "The hold is in force; the Live DB hears of it when it is back", body = HoldView),
         (status = 400, description = "Bad room id or body", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "The body took too long", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Registry away", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-    security(("admin_token" = []))
+    )
 )]
 pub(super) async fn put_hold(
     core: web::Data<Core>,
@@ -193,11 +193,9 @@ pub(super) async fn put_hold(
         (status = 202, description = "Lifted; the Live DB hears of it when it is back"),
         (status = 204, description = "Lifted"),
         (status = 400, description = "Not a room id", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "It was not held", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Registry away", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-    security(("admin_token" = []))
+    )
 )]
 pub(super) async fn lift_hold(
     core: web::Data<Core>,

@@ -74,10 +74,8 @@ fn cursor(lease: &LeaseView) -> String {
     responses(
         (status = 200, description = "A page", body = SessionList),
         (status = 400, description = "Unknown or bad parameter", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Registry away", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-    security(("admin_token" = []))
+    )
 )]
 pub(super) async fn list(core: web::Data<Core>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let filter = Filter::of(&core, request.query_string())?;
@@ -144,11 +142,9 @@ async fn walk(core: &Core, filter: &Filter) -> Result<(Vec<LeaseView>, Option<St
     responses(
         (status = 200, description = "The session", body = SessionView),
         (status = 400, description = "Not a session id", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`session_unknown`, or `session_ended` with `room_id`, `ended_at`, `end_reason` and, if it went live, `broadcasts`: where to read on", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Registry away", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-    security(("admin_token" = []))
+    )
 )]
 pub(super) async fn one(core: web::Data<Core>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let id: SessionId = params::path("session", &id)?;

@@ -1,11 +1,14 @@
 //! A Manager to ask, and a registry in which sessions come and go.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use onair_cluster::events::{AudioFacts, EndReason, VideoFacts};
-use onair_cluster::live_key::{Issuer, IssuerTerms, KeySet, LiveKeySigner};
+use onair_cluster::live_key::{Issuer, IssuerTerms, KeySet, LiveKeySigner, PublicKey};
 use onair_cluster::nodes::{LocalNodes, Nodes};
 use onair_cluster::play_token::PlayVerifier;
 use onair_cluster::registry::local::LocalRegistry;
@@ -124,15 +127,37 @@ impl Setup {
     }
 }
 
-/// Another issuer, whose keys nobody checks here.
+/// What the platform signs with.
+static PLATFORM: LazyLock<Ed25519KeyPair> = LazyLock::new(|| Ed25519KeyPair::generate().unwrap());
+
+/// A token signed by the platform.
+pub(crate) fn platform_token(claims: &Value) -> String {
+    let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let message = format!("{}.{}", b64(br#"{"alg":"EdDSA"}"#), b64(claims.to_string().as_bytes()));
+    format!("{message}.{}", b64(PLATFORM.sign(message.as_bytes()).as_ref()))
+}
+
+/// A token of the platform for the API.
+pub(crate) fn token_of(role: &str) -> String {
+    let exp = UnixMs::now().0 / 1_000 + 60;
+    platform_token(
+        &serde_json::json!({"iss": ISS, "aud": "onair-api", "sub": format!("some-{role}"), "role": role, "exp": exp}),
+    )
+}
+
+pub(crate) const ISS: &str = "https://platform.example";
+
+/// Another issuer.
 pub(crate) fn platform() -> Issuer {
     let terms = IssuerTerms {
         name: "platform".to_owned(),
-        iss: "https://platform.example".to_owned(),
+        iss: ISS.to_owned(),
         aud: "onair".to_owned(),
+        api_aud: Some("onair-api".to_owned()),
         lifetime_max: Duration::from_secs(3_600),
     };
-    Issuer::new(terms, KeySet::default())
+    let public = PublicKey(PLATFORM.public_key().as_ref().try_into().unwrap());
+    Issuer::new(terms, KeySet::of([public]))
 }
 
 /// A running Manager.
@@ -201,6 +226,12 @@ impl Api {
 
     pub(crate) fn ask(&self, method: &str, path: &str, body: Option<String>) -> Answer {
         self.ask_with(method, path, &[("authorization", &format!("Bearer {TOKEN}"))], body)
+    }
+
+    /// Asks as somebody else.
+    pub(crate) fn ask_as(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let bearer = format!("Bearer {token}");
+        self.ask_with(method, path, &[("authorization", &bearer)], body.map(|body| body.to_string()))
     }
 
     /// Asks, and compares the answer with the document.

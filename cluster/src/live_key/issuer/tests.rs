@@ -15,6 +15,7 @@ use super::super::{Issuer, IssuerTerms, KeySet, LiveKeyError, LiveKeySigner, Liv
 use crate::ids::{LiveKeyId, ProducerId, RoomId};
 use crate::registry::Takeover;
 use crate::time::UnixMs;
+use crate::token::TokenError;
 
 const NOW: UnixMs = UnixMs(1_800_000_000_000);
 const ISS: &str = "https://platform.example";
@@ -65,6 +66,7 @@ fn issuer(keys: KeySet) -> Issuer {
         name: "platform".to_owned(),
         iss: ISS.to_owned(),
         aud: "onair".to_owned(),
+        api_aud: None,
         lifetime_max: Duration::from_secs(3_600),
     };
     Issuer::new(terms, keys)
@@ -242,4 +244,49 @@ fn ed25519_keys_of_the_configuration_need_no_kid_when_there_is_one() {
     assert!(verifier.verify(&token("EdDSA", Some(&key.kid()), &claims(), &sign), "r1", NOW).is_ok());
     let refused = verifier.verify(&token("EdDSA", Some("x"), &claims(), &sign), "r1", NOW);
     assert_eq!(refused, Err(LiveKeyError::UnknownSigner));
+}
+
+#[test]
+fn a_token_for_the_api_names_a_role_and_only_an_issuer_with_a_say_there_makes_one() {
+    let (jwk, sign) = ed25519();
+    let with_say = |api_aud: Option<&str>| {
+        let terms =
+            IssuerTerms { api_aud: api_aud.map(str::to_owned), ..issuer(set(&[&jwk])).terms().clone() };
+        ours().verifier().with_issuers([Issuer::new(terms, set(&[&jwk]))])
+    };
+    let verifier = with_say(Some("api"));
+    let said = json!({"iss": ISS, "aud": "api", "sub": "ops", "role": "viewer", "exp": NOW.0 / 1_000 + 60});
+    let shown = token("EdDSA", Some("ed"), &said, &sign);
+    let bearer = verifier.verify_api(&shown, NOW).unwrap();
+    assert_eq!(
+        (bearer.issuer.as_str(), bearer.subject.as_str(), bearer.role.as_str()),
+        ("platform", "ops", "viewer")
+    );
+    assert_eq!(with_say(None).verify_api(&shown, NOW), Err(TokenError::WrongIssuer));
+    // A live key is no token for the API, nor the other way round.
+    let key = token("EdDSA", Some("ed"), &claims(), &sign);
+    assert_eq!(verifier.verify_api(&key, NOW), Err(TokenError::WrongAudience));
+    assert_eq!(verifier.verify(&shown, "r1", NOW), Err(LiveKeyError::WrongAudience));
+    let (_, sign_other) = ed25519();
+    let forged = token("EdDSA", Some("ed"), &said, &sign_other);
+    assert_eq!(verifier.verify_api(&forged, NOW), Err(TokenError::BadSignature));
+    let unsigned = token("none", Some("ed"), &said, &(Box::new(|_: &[u8]| Vec::new()) as Signer));
+    assert_eq!(verifier.verify_api(&unsigned, NOW), Err(TokenError::BadSignature));
+    for (claim, value, error) in [
+        ("aud", json!(["x"]), TokenError::WrongAudience),
+        ("sub", json!("\u{e9}"), TokenError::BadClaim("sub")),
+        ("role", Value::Null, TokenError::BadClaim("role")),
+        ("exp", json!("soon"), TokenError::BadClaim("exp")),
+        ("exp", json!(NOW.0 / 1_000 - 5), TokenError::Expired),
+        ("exp", json!(NOW.0 / 1_000 + 3_606), TokenError::BadClaim("exp")),
+        ("nbf", json!(NOW.0 / 1_000 + 6), TokenError::NotYetValid),
+    ] {
+        let mut bad = said.clone();
+        bad[claim] = value;
+        let refused = verifier.verify_api(&token("EdDSA", Some("ed"), &bad, &sign), NOW);
+        assert_eq!(refused, Err(error), "{bad}");
+    }
+    for garbage in [&b""[..], b"a.b.c", b"..", &[b'a'; 5_000]] {
+        assert!(verifier.verify_api(garbage, NOW).is_err());
+    }
 }
