@@ -7,6 +7,7 @@
 mod admit;
 mod body;
 mod broadcasts;
+mod events;
 mod frame;
 pub(crate) mod health;
 mod issuers;
@@ -57,6 +58,7 @@ pub(crate) fn table() -> Vec<Entry> {
         row(issuer,             Method::PUT,    "/v1/rooms/{room}/hold",                  to(rooms::put_hold)),
         row(issuer,             Method::DELETE, "/v1/rooms/{room}/hold",                  to(rooms::lift_hold)),
         row(viewer,             Method::GET,    "/v1/broadcasts",                         to(broadcasts::list)),
+        row(viewer,             Method::GET,    "/v1/events",                             to(events::listen)),
         row(viewer,             Method::GET,    "/v1/live-keys/{live_key}",               to(live_keys::one)),
         row(issuer,             Method::DELETE, "/v1/live-keys/{live_key}",               to(live_keys::revoke)),
         row(admin,              Method::POST,   "/v1/issuers/{issuer}/revocations",       to(issuers::revoke)),

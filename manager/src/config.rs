@@ -33,6 +33,8 @@ pub struct ManagerConfig {
     pub retention: Retention,
     /// Bounds of the HTTP face.
     pub limits: HttpLimits,
+    /// Bounds of the event feed.
+    pub feed: FeedLimits,
 }
 
 impl ManagerConfig {
@@ -50,6 +52,7 @@ impl ManagerConfig {
             play_needs_token: false,
             retention: Retention::default(),
             limits: HttpLimits::default(),
+            feed: FeedLimits::default(),
         }
     }
 }
@@ -129,6 +132,35 @@ impl Default for HttpLimits {
             live_db_timeout: Duration::from_secs(3),
             page_default: 50,
             page_max: 500,
+        }
+    }
+}
+
+/// Bounds of the event feed, `GET /v1/events`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedLimits {
+    /// Clients at once; one more is refused with 503. 256: a quarter of [`HttpLimits::connections_max`], so that the rest of
+    /// the API always finds a connection.
+    pub clients_max: usize,
+    /// How long a client hears nothing at most. 12 s: middleboxes that drop idle connections wait for longer. Each heartbeat
+    /// carries the position, too.
+    pub heartbeat: Duration,
+    /// How long a client stays at most before it must come again and show its token. 30 minutes.
+    pub stay_max: Duration,
+    /// Messages kept for clients that are nearly up to date. 4 096.
+    pub window_events_max: usize,
+    /// Their bytes. 8 MiB.
+    pub window_bytes_max: usize,
+}
+
+impl Default for FeedLimits {
+    fn default() -> Self {
+        Self {
+            clients_max: 256,
+            heartbeat: Duration::from_secs(12),
+            stay_max: Duration::from_secs(30 * 60),
+            window_events_max: 4_096,
+            window_bytes_max: 8 << 20,
         }
     }
 }

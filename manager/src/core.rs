@@ -11,6 +11,7 @@ use tokio::sync::{OnceCell, watch};
 
 use crate::debts::Debts;
 use crate::ends::Asks;
+use crate::feed::Feed;
 use crate::gate::Gate;
 use crate::live_db::{LiveDb, LiveDbError, ManagerId, ShardTerm};
 use crate::parts::{AdminToken, ManagerParts, NodeStatus, RegistryLife};
@@ -46,6 +47,8 @@ pub(crate) struct Core {
     pub(crate) stored: watch::Sender<u64>,
     /// The shards that are this Manager's.
     terms: OnceCell<Vec<ShardTerm>>,
+    /// The event feed and its clients.
+    pub(crate) feed: Feed,
     live_db_up: AtomicBool,
     /// Shards that did not answer the last sweep over all of them.
     shards_away: AtomicUsize,
@@ -57,6 +60,7 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(config: ManagerConfig, parts: ManagerParts, live_db: Arc<dyn LiveDb>) -> Self {
         let keys = parts.signer.verifier().with_issuers(parts.issuers.iter().cloned());
+        let feed = Feed::new(&config);
         Self {
             gate: Gate::new(&config.limits, keys),
             config,
@@ -75,6 +79,7 @@ impl Core {
             restored: Restored::default(),
             stored: watch::channel(0).0,
             terms: OnceCell::new(),
+            feed,
             live_db_up: AtomicBool::new(true),
             shards_away: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),

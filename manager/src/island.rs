@@ -70,6 +70,8 @@ async fn live(
     if ready.send(Ok(http)).is_ok() {
         watch_over(&core, stopped).await;
     }
+    // Clients of the feed stay for as long as they may; the server would wait for them.
+    core.feed.close();
     handle.stop(true).await;
     actix::System::current().stop();
 }

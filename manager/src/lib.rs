@@ -9,12 +9,14 @@
 mod address;
 mod api;
 mod caller;
+mod cloud_event;
 pub mod config;
 mod core;
 mod debts;
 mod duties;
 mod ends;
 mod error;
+mod feed;
 mod gate;
 mod holds;
 mod island;

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::core::Core;
 use crate::shard::lane::{self, Work};
 use crate::shard::{lanes, reader};
-use crate::{duties, restore};
+use crate::{duties, feed, restore};
 
 /// Messages that may wait: each lane's reader has one under way; the rest is for questions.
 const MAILBOX: usize = 64;
@@ -67,6 +67,7 @@ impl Actor for Manager {
         ctx.spawn(duties::watch_leases(Arc::clone(&self.core)).into_actor(self));
         ctx.spawn(restore::run(Arc::clone(&self.core)).into_actor(self));
         ctx.spawn(duties::keep_records(Arc::clone(&self.core)).into_actor(self));
+        ctx.spawn(feed::run(Arc::clone(&self.core)).into_actor(self));
     }
 }
 

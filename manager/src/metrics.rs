@@ -10,6 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::feed::FeedMetrics;
+
 /// All counters and gauges, cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ManagerMetrics {
@@ -29,6 +31,7 @@ pub struct ManagerMetrics {
     pub(crate) ends_asked: Counter,
     pub(crate) ends_outstanding: Gauge,
     pub(crate) rows_owed: Gauge,
+    pub(crate) feed: FeedMetrics,
     pub(crate) requests: Family<RequestLabels, Counter>,
     pub(crate) request_time: Histogram,
     pub(crate) refused_tokens: Counter,
@@ -92,7 +95,8 @@ pub(crate) struct RequestLabels {
 impl ManagerMetrics {
     /// Makes them and names them in `registry`: `onair_manager_…` and `onair_http_…`.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::unregistered();
+        let mut metrics = Self::unregistered();
+        metrics.feed = FeedMetrics::register(registry.sub_registry_with_prefix("onair_manager"));
         let m = &metrics;
         {
             let to = registry.sub_registry_with_prefix("onair_manager");
@@ -176,6 +180,7 @@ impl ManagerMetrics {
             ends_asked: Counter::default(),
             ends_outstanding: Gauge::default(),
             rows_owed: Gauge::default(),
+            feed: FeedMetrics::unregistered(),
             requests: Family::default(),
             request_time: fast(),
             refused_tokens: Counter::default(),

@@ -11,7 +11,7 @@ use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::{Access, Entry, table};
-use super::{broadcasts, health, issuers, live_keys, nodes, plays, producers, rooms, sessions};
+use super::{broadcasts, events, health, issuers, live_keys, nodes, plays, producers, rooms, sessions};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -30,6 +30,7 @@ use super::{broadcasts, health, issuers, live_keys, nodes, plays, producers, roo
         rooms::put_hold,
         rooms::lift_hold,
         broadcasts::list,
+        events::listen,
         live_keys::one,
         live_keys::revoke,
         issuers::revoke,

@@ -41,6 +41,8 @@ pub(crate) enum Code {
     RegistryAway,
     RegistryFull,
     Overloaded,
+    FeedFull,
+    Stopping,
 }
 
 impl Code {
@@ -70,6 +72,8 @@ impl Code {
             Self::RegistryAway => (503, "registry_away", "The registry does not answer"),
             Self::RegistryFull => (503, "registry_full", "The registry is out of memory"),
             Self::Overloaded => (503, "overloaded", "Too much waits to be recorded"),
+            Self::FeedFull => (503, "feed_full", "The event feed has as many clients as it may have"),
+            Self::Stopping => (503, "stopping", "This Manager stops"),
         }
     }
 

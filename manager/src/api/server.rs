@@ -1,5 +1,6 @@
 //! The listener of the HTTP face and its bounds.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +8,21 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::http::KeepAlive;
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, HttpServer, dev::Extensions, rt::net::TcpStream, web};
 
 use super::health::Health;
 use super::{configure, configure_health, frame};
+use socket2::SockRef;
+
 use crate::ManagerError;
 use crate::config::HttpLimits;
 use crate::core::Core;
 
 /// How long requests under way may take once the island stops, in seconds.
 const SHUTDOWN_SECONDS: u64 = 2;
+/// How long a client may leave unread what it was sent. Without it, one that stopped reading would keep its connection, and
+/// a place in the event feed, for as long as its host answers probes.
+const UNREAD: Duration = Duration::from_secs(30);
 /// How long a closing connection may linger.
 const DISCONNECT: Duration = Duration::from_secs(1);
 
@@ -56,9 +62,19 @@ fn serve(
         .client_disconnect_timeout(DISCONNECT)
         .keep_alive(KeepAlive::Timeout(limits.keep_alive))
         .shutdown_timeout(SHUTDOWN_SECONDS)
+        .on_connect(give_up_on_the_deaf)
         .disable_signals()
         .bind(addr)
         .map_err(|source| ManagerError::Bind { addr, source })?;
     let bound = server.addrs().first().copied().unwrap_or(addr);
     Ok((server.run(), bound))
+}
+
+/// TCP_USER_TIMEOUT (RFC 5482; tcp(7)) counts also while the peer's window is closed, where keep-alive does not.
+fn give_up_on_the_deaf(connection: &dyn Any, _: &mut Extensions) {
+    if let Some(socket) = connection.downcast_ref::<TcpStream>()
+        && let Err(error) = SockRef::from(socket).set_tcp_user_timeout(Some(UNREAD))
+    {
+        tracing::debug!(%error, "a connection without a bound for unread data");
+    }
 }

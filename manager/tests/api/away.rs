@@ -21,9 +21,9 @@ use tokio::sync::RwLock;
 use crate::support::{Api, Setup, TOKEN, eventually};
 
 /// A Live DB with a switch.
-struct Switched {
+pub(crate) struct Switched {
     live_db: SqliteLiveDb,
-    is_away: AtomicBool,
+    pub(crate) is_away: AtomicBool,
     /// Calls wait as long as somebody holds it.
     gate: RwLock<()>,
     waiting: AtomicU32,
@@ -100,7 +100,10 @@ switched! { LiveDb {
 }
 
 async fn start() -> (Api, Arc<Switched>) {
-    let setup = Setup::new();
+    start_with(Setup::new()).await
+}
+
+pub(crate) async fn start_with(setup: Setup) -> (Api, Arc<Switched>) {
     let live_db = SqliteLiveDb::open(setup.dir.path()).await.unwrap();
     let switched = Arc::new(Switched {
         live_db,

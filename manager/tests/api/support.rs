@@ -16,7 +16,7 @@ use onair_cluster::registry::{
     Acquired, Batch, Claim, KeyRecord, LeaseTimes, LeaseView, Registry, Release, Renewal, Takeover,
 };
 use onair_cluster::{Facts, LiveKeyId, NodeId, ProducerId, RoomId, SessionCard, SessionId, Shard, UnixMs};
-use onair_manager::config::HttpLimits;
+use onair_manager::config::{FeedLimits, HttpLimits};
 use onair_manager::live_db::{LiveDb, OutboxRow, SqliteLiveDb};
 use onair_manager::{
     AdminToken, ManagerConfig, ManagerError, ManagerHandle, ManagerMetrics, ManagerParts, NodeStatus,
@@ -35,6 +35,7 @@ pub(crate) struct Setup {
     pub(crate) dir: TempDir,
     pub(crate) http: SocketAddr,
     pub(crate) limits: HttpLimits,
+    pub(crate) feed: FeedLimits,
     pub(crate) keys_max: usize,
     pub(crate) play_needs_token: bool,
     pub(crate) registry: Arc<LocalRegistry>,
@@ -51,6 +52,7 @@ impl Setup {
             dir,
             http,
             limits: HttpLimits::default(),
+            feed: FeedLimits::default(),
             keys_max: 8,
             play_needs_token: false,
             registry,
@@ -68,6 +70,7 @@ impl Setup {
         );
         ManagerConfig {
             limits: self.limits,
+            feed: self.feed,
             live_keys_per_room_max: self.keys_max,
             play_needs_token: self.play_needs_token,
             ..config
