@@ -55,5 +55,5 @@ impl<'a> CloudEvent<'a> {
 
 /// The `source` of all events of a cluster.
 pub(crate) fn source(cluster: &str) -> String {
-    format!("/onair/{cluster}")
+    format!("/clusters/{cluster}")
 }

@@ -20,7 +20,6 @@ mod window;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures_util::future::try_join_all;
 use onair_cluster::Shard;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -109,7 +108,6 @@ async fn rows_after(
     shards: &[Shard],
     limit: usize,
 ) -> Result<Vec<OutboxRow>, LiveDbError> {
-    let pages = shards.iter().map(|shard| core.live_db.feed(*shard, at.of(*shard), limit));
-    let pages = core.ask_db(try_join_all(pages)).await?;
-    Ok(pages.into_iter().flatten().collect())
+    let after: Vec<_> = shards.iter().map(|shard| (*shard, at.of(*shard))).collect();
+    core.ask_db(core.live_db.feed_all(&after, limit)).await
 }

@@ -73,13 +73,13 @@ mod tests {
     fn an_event_is_one_line_whatever_the_payload_looks_like() {
         let payload =
             "{\"producer_id\": \"p\",\n \"node_id\": \"n\",\r\n \"ended_at\": \"2026-01-01T00:00:00.000Z\"}";
-        let told = Told::of("/onair/test", &row(payload)).unwrap();
+        let told = Told::of("/clusters/test", &row(payload)).unwrap();
         let lines: Vec<_> = told.text.split('\n').collect();
         assert_eq!(lines[0], "event: onair.broadcast.ended.v1");
         assert_eq!(lines[2..], ["", ""]);
         let envelope: Value = serde_json::from_str(lines[1].strip_prefix("data: ").unwrap()).unwrap();
         assert_eq!(envelope["id"], "0f/ended");
-        assert_eq!(envelope["source"], "/onair/test");
+        assert_eq!(envelope["source"], "/clusters/test");
         assert_eq!(envelope["type"], "onair.broadcast.ended.v1");
         assert_eq!((&envelope["subject"], &envelope["data"]["node_id"]), (&"room".into(), &"n".into()));
         assert_eq!(envelope["time"], "2026-01-01T00:00:00.000Z");
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_row_that_is_not_ours_is_not_told() {
         for payload in ["", "[]", "{}", "{\"producer_id\": 1, \"node_id\": \"n\"}"] {
-            assert!(Told::of("/onair/test", &row(payload)).is_none(), "{payload}");
+            assert!(Told::of("/clusters/test", &row(payload)).is_none(), "{payload}");
         }
     }
 }

@@ -72,7 +72,7 @@ async fn a_client_hears_what_happens_from_now_on_as_cloud_events() {
     assert_eq!(data["id"], format!("{}/live", session.id()));
     assert_eq!(
         (&data["type"], &data["source"]),
-        (&json!("onair.broadcast.started.v1"), &json!("/onair/onair"))
+        (&json!("onair.broadcast.started.v1"), &json!("/clusters/onair"))
     );
     assert_eq!((&data["subject"], &data["time"]), (&json!(session.room()), &json!(at)));
     assert_eq!(data["datacontenttype"], "application/json");
