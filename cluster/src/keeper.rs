@@ -1,6 +1,8 @@
 //! The LeaseKeeper: one per node, it speaks with the registry for every session of the node.
 //!
-//! **Group commit.** One call is in flight at a time; whatever waits meanwhile goes into the next one. No timer gathers.
+//! **Group commit.** One call is in flight at a time; whatever waits meanwhile goes into the next one, except for renewals that
+//! are in no hurry: of those it takes a [slice](rhythm). No timer gathers.
+//!
 //! The table of leases, claims and releases lives outside the running task, so [`Keeper::run`] may be dropped, panic and be
 //! started again at any point: nothing is lost, since everything not answered is simply asked again, under the same session id.
 //!
@@ -16,6 +18,7 @@ mod record;
 mod refusal;
 mod renewals;
 mod reports;
+mod rhythm;
 mod round;
 pub(crate) mod takeover;
 
@@ -23,7 +26,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry as Metrics;
-use rand::Rng;
 use tokio::sync::oneshot;
 
 use crate::clock::{Clock, SystemClock};
@@ -38,6 +40,7 @@ pub(crate) use desk::Desk;
 pub use policy::{OnRegistryLoss, OnUnreplicated, Policy};
 pub use refusal::Refusal;
 use reports::Reports;
+use rhythm::Rhythm;
 use round::Call;
 
 /// The registry answers every item within [`LeaseTimes::call_timeout`](crate::registry::LeaseTimes::call_timeout), if only to
@@ -70,22 +73,21 @@ impl Keeper {
     pub async fn run(&self) {
         let desk = &self.0;
         let _only_one = desk.running.lock().await;
-        let mut rhythm = Rhythm::new(desk);
+        let mut rhythm = Rhythm::new(desk.clock.boot(), desk.times.renew_every);
         // What rang while nobody listened is lost.
         let mut doorbell = Some(desk.registry.doorbell(&desk.node));
-        desk.table().on_all_rings(desk.clock.boot());
+        desk.look_at_everything(&mut rhythm);
         let mut away = Away::default();
         loop {
             absorb(desk, &mut doorbell);
             let now = desk.clock.boot();
-            let renew_all = rhythm.beats(now);
-            if renew_all && doorbell.is_none() {
+            if rhythm.beats(now) && doorbell.is_none() {
                 doorbell = Some(desk.registry.doorbell(&desk.node));
             }
-            let round = desk.gather(now, renew_all);
+            let round = desk.gather(now, &mut rhythm);
             desk.reports.shards_away(away.count(now));
             if round.batch.is_empty() {
-                let next = round.next.map_or(rhythm.next, |next| next.min(rhythm.next));
+                let next = round.next.map_or(rhythm.next(), |next| next.min(rhythm.next()));
                 self.rest(&mut doorbell, next).await;
                 continue;
             }
@@ -98,6 +100,7 @@ impl Keeper {
             let reply = reply.unwrap_or_default();
             let failed = away.note(&round.batch, &reply, call.over);
             desk.reports.unanswered(failed, failed == round.batch.len());
+            rhythm.on_call(failed == 0);
             desk.apply(&round.batch, reply, call);
             // An in-process registry answers without waiting: let others have their turn, and join the next round.
             tokio::task::yield_now().await;
@@ -172,28 +175,6 @@ impl Drop for Waiting<'_> {
             Ok(Err(_)) => {}
             Err(_) => self.desk.abandon_claim(self.session),
         }
-    }
-}
-
-/// The node's rhythm of renewals, each beat a little early or late, so that nodes started together drift apart.
-struct Rhythm {
-    every: Duration,
-    next: BootTime,
-}
-
-impl Rhythm {
-    fn new(desk: &Desk) -> Self {
-        let every = desk.times.renew_every;
-        Self { every, next: desk.clock.boot().plus(every.mul_f64(rand::rng().random_range(0.1..1.0))) }
-    }
-
-    /// Whether a beat is due; if so, sets the next.
-    fn beats(&mut self, now: BootTime) -> bool {
-        let due = self.next <= now;
-        if due {
-            self.next = now.plus(self.every.mul_f64(rand::rng().random_range(0.9..1.1)));
-        }
-        due
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::claims::PendingClaim;
 use super::reports::Reports;
+use super::rhythm::Rhythm;
 use super::{Policy, Refusal, claims, record};
 use crate::clock::Clock;
 use crate::events::{EndReason, Facts};
@@ -208,6 +209,15 @@ impl Desk {
         }
     }
 
+    /// Rings may have been lost: looks at everything, as they would have made us do.
+    pub(super) fn look_at_everything(&self, rhythm: &mut Rhythm) {
+        let now = self.clock.boot();
+        rhythm.beat_now(now);
+        for pending in self.table().claims.values_mut() {
+            pending.ask_at = pending.ask_at.min(now);
+        }
+    }
+
     // === counting ===
 
     pub(super) fn count_outstanding(&self, table: &Table) {
@@ -264,15 +274,5 @@ impl Table {
 
     fn claims_of(&mut self, room: &RoomId) -> impl Iterator<Item = &mut PendingClaim> {
         self.claims.values_mut().filter(move |pending| pending.claim.room_id == *room)
-    }
-
-    /// Rings may have been lost: look at everything.
-    pub(super) fn on_all_rings(&mut self, now: BootTime) {
-        for held in self.leases.values() {
-            held.pass.set_urgent();
-        }
-        for pending in self.claims.values_mut() {
-            pending.ask_at = pending.ask_at.min(now);
-        }
     }
 }

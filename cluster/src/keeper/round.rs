@@ -7,6 +7,7 @@ use super::Refusal;
 use super::claims::Waiter;
 use super::desk::{Desk, Table};
 use super::reports::Riding;
+use super::rhythm::Rhythm;
 use crate::events::EndReason;
 use crate::lease::{Held, Lease};
 use crate::registry::{Batch, BatchReply, Confirmed, RegistryError, Release, Released};
@@ -43,15 +44,15 @@ impl Call {
 pub(super) type Answers = Vec<(Waiter, Result<Lease, Refusal>)>;
 
 impl Desk {
-    /// Collects what is due at `now`. `renew_all` is the node's rhythm: every lease is due.
-    pub(super) fn gather(&self, now: BootTime, renew_all: bool) -> Round {
+    /// Collects what is due at `now`, by itself or by the node's rhythm.
+    pub(super) fn gather(&self, now: BootTime, rhythm: &mut Rhythm) -> Round {
         let unix = self.clock.unix();
         let mut round = Round { batch: Batch::default(), next: None };
         let mut refused = Answers::new();
         let mut riding = Riding::default();
         {
             let mut table = self.table();
-            let due = self.look_at_leases(&mut table, now, renew_all, &mut riding, &mut round);
+            let due = self.look_at_leases(&mut table, now, rhythm, &mut riding, &mut round);
             self.refuse_overdue(&mut table, now, &mut refused);
             for pending in table.releases.values_mut() {
                 if pending.ask_at <= now {
@@ -85,16 +86,17 @@ impl Desk {
         round
     }
 
-    /// Does for every lease what its time has come for. Returns those to be renewed.
+    /// Does for every lease what its time has come for. Returns those to be renewed in this round.
     fn look_at_leases(
         &self,
         table: &mut Table,
         now: BootTime,
-        renew_all: bool,
+        rhythm: &mut Rhythm,
         riding: &mut Riding,
         round: &mut Round,
     ) -> Vec<Arc<Held>> {
-        let (mut due, mut wanted, mut over) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut due, mut routine) = (Vec::new(), Vec::new());
+        let (mut wanted, mut over) = (Vec::new(), Vec::new());
         for held in table.leases.values() {
             let agenda = held.agenda(now, self.policy.on_registry_loss);
             if agenda.ends_at.is_some_and(|at| at <= now) {
@@ -104,12 +106,14 @@ impl Desk {
             if agenda.look_at.is_some_and(|at| at <= now) {
                 wanted.push(Arc::clone(held));
             }
-            if renew_all || agenda.renew_at.is_some_and(|at| at <= now) {
+            if agenda.hurries_at.is_some_and(|at| at <= now) || rhythm.is_late(agenda.renewed_at, now) {
                 due.push(Arc::clone(held));
+            } else if rhythm.is_due(agenda.renewed_at) || agenda.renew_at.is_some_and(|at| at <= now) {
+                routine.push(Arc::clone(held));
             }
             riding.count(agenda.rides);
             // Whatever is due now is looked at again below, or after this round's call.
-            let times = [agenda.ends_at, agenda.look_at, agenda.renew_at];
+            let times = [agenda.ends_at, agenda.look_at, agenda.hurries_at, agenda.renew_at];
             times.into_iter().flatten().filter(|at| *at > now).for_each(|at| round.wait_until(at));
         }
         for held in over {
@@ -122,6 +126,7 @@ impl Desk {
                 .into_iter()
                 .for_each(|at| round.wait_until(at));
         }
+        due.extend(rhythm.slice(routine));
         due
     }
 

@@ -58,7 +58,11 @@ pub(crate) struct Wanted {
 
 /// When something is to be done about a lease.
 pub(crate) struct Agenda {
-    /// Renew it.
+    /// When it was last renewed, or else granted.
+    pub(crate) renewed_at: BootTime,
+    /// Renew it, and let nothing come before that: it went live, was rung for, or the registry did not answer.
+    pub(crate) hurries_at: Option<BootTime>,
+    /// Renew it for the news that there are.
     pub(crate) renew_at: Option<BootTime>,
     /// Look whether its holder has been silent for as long as a newcomer waits.
     pub(crate) look_at: Option<BootTime>,
@@ -111,13 +115,10 @@ impl Held {
     pub(crate) fn agenda(&self, now: BootTime, policy: OnRegistryLoss) -> Agenda {
         let control = self.control.lock();
         let news_at = control.dirty.then(|| control.renewed_at.plus(EXTRA_EVERY));
-        let renew_at = if self.pass.is_urgent() {
-            Some(now)
-        } else {
-            control.looks.into_iter().chain([news_at, control.retry_at]).flatten().min()
-        };
         Agenda {
-            renew_at,
+            renewed_at: control.renewed_at,
+            hurries_at: if self.pass.is_urgent() { Some(now) } else { control.retry_at },
+            renew_at: control.looks.into_iter().chain([news_at]).flatten().min(),
             look_at: control.wanted.as_ref().map(|wanted| wanted.look_at),
             ends_at: control.doubt.ends_at(self.pass.deadline(), policy),
             rides: (self.pass.check(now) == Belief::Riding).then(|| control.doubt.cause()),
