@@ -12,6 +12,7 @@
 mod away;
 mod claims;
 mod desk;
+mod ghosts;
 mod grants;
 mod policy;
 mod record;
@@ -79,7 +80,7 @@ impl Keeper {
         desk.look_at_everything(&mut rhythm);
         let mut away = Away::default();
         loop {
-            absorb(desk, &mut doorbell);
+            absorb(desk, &mut doorbell, &mut rhythm);
             let now = desk.clock.boot();
             if rhythm.beats(now) && doorbell.is_none() {
                 doorbell = Some(desk.registry.doorbell(&desk.node));
@@ -88,7 +89,7 @@ impl Keeper {
             desk.reports.shards_away(away.count(now));
             if round.batch.is_empty() {
                 let next = round.next.map_or(rhythm.next(), |next| next.min(rhythm.next()));
-                self.rest(&mut doorbell, next).await;
+                self.rest(&mut doorbell, &mut rhythm, next).await;
                 continue;
             }
             // The belief counts from before the call, on the clock that counts suspend.
@@ -101,14 +102,17 @@ impl Keeper {
             let failed = away.note(&round.batch, &reply, call.over);
             desk.reports.unanswered(failed, failed == round.batch.len());
             rhythm.on_call(failed == 0);
-            desk.apply(&round.batch, reply, call);
+            let ghosts = desk.apply(&round.batch, reply, call);
+            if !ghosts.is_empty() {
+                desk.lay(ghosts).await;
+            }
             // An in-process registry answers without waiting: let others have their turn, and join the next round.
             tokio::task::yield_now().await;
         }
     }
 
     /// Waits until something may be due.
-    async fn rest(&self, doorbell: &mut Option<Doorbell>, until: BootTime) {
+    async fn rest(&self, doorbell: &mut Option<Doorbell>, rhythm: &mut Rhythm, until: BootTime) {
         let desk = &self.0;
         let ring = async {
             match doorbell.as_mut() {
@@ -120,8 +124,8 @@ impl Keeper {
         tokio::select! {
             () = desk.wake.notified() => {}
             () = tokio::time::sleep(pause) => {}
-            room = ring => match room {
-                Some(room) => desk.table().on_ring(&room, desk.clock.boot()),
+            ring = ring => match ring {
+                Some(ring) => desk.on_ring(&ring, rhythm),
                 None => *doorbell = None,
             },
         }
@@ -178,12 +182,11 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Takes in all rings that wait. Bounded by the bell's own bound.
-fn absorb(desk: &Desk, doorbell: &mut Option<Doorbell>) {
+/// Takes in the rings that wait, as many as a bell keeps: what comes meanwhile is for the next round.
+fn absorb(desk: &Desk, doorbell: &mut Option<Doorbell>, rhythm: &mut Rhythm) {
     let Some(bell) = doorbell else { return };
-    let now = desk.clock.boot();
     for _ in 0..bell.len() {
-        let Ok(room) = bell.try_recv() else { return };
-        desk.table().on_ring(&room, now);
+        let Some(ring) = bell.try_recv() else { return };
+        desk.on_ring(&ring, rhythm);
     }
 }

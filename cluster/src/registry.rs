@@ -4,14 +4,16 @@
 //! Implementations: [`local`] (in this process, lives and dies with its one node) and [`redis`] (shared by many nodes, as
 //! scripts). The first is the specification of the second; one set of random histories holds them equal.
 
+mod door;
 pub mod local;
 pub mod redis;
 mod words;
 
 use async_trait::async_trait;
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
+pub use door::{Door, Doorbell, Ring, door};
 pub use words::*;
 
 use crate::events::Event;
@@ -53,9 +55,6 @@ pub struct RoomBell {
     /// Ends the subscription when dropped.
     pub guard: Box<dyn std::any::Any + Send + Sync>,
 }
-
-/// The rooms whose leases want looking at, rung by the registry; lossy by design, the next renewal finds it anyway.
-pub type Doorbell = mpsc::Receiver<RoomId>;
 
 /// The one truth about who is on air where.
 ///
@@ -125,7 +124,8 @@ pub trait Registry: Send + Sync + 'static {
     fn stored_bell(&self) -> watch::Receiver<u64>;
 
     /// The doorbell of a node: rung when one of its leases has an order or a want, or when a lease that it wants comes
-    /// free. One receiver per node; a second call replaces the first.
+    /// free; and for everything, when rings may have been lost. Whatever is not heard all the same, the next renewal finds.
+    /// One bell per node; a second call replaces the first.
     fn doorbell(&self, node: &NodeId) -> Doorbell;
 
     /// The bell of one room, for nodes that show it without holding it.

@@ -14,7 +14,7 @@ use onair_cluster::clock::Clock;
 use onair_cluster::events::EndReason;
 use onair_cluster::keeper::Refusal;
 use onair_cluster::lease::{Belief, Ending, LeaseSignal};
-use onair_cluster::registry::{Denial, Order, Registry, Released};
+use onair_cluster::registry::{Batch, Denial, Order, Registry, Released, Takeover};
 use support::faulty::Fault;
 use support::{World, last_signal, pass_ms};
 
@@ -440,4 +440,33 @@ async fn changed_facts_are_sent_promptly_and_at_most_once_a_second() {
     lease.set_facts(|facts| facts.players = 200);
     pass_ms(1_100).await;
     assert!(world.registry.calls().len() <= 1, "facts that did not change are not sent for their own sake");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_of_this_node_that_nobody_here_knows_is_no_obstacle() {
+    for takeover in [Takeover::Idle, Takeover::Never] {
+        let world = World::with_takeover(takeover).await;
+        let (node, other) = (world.node("a"), world.node("b"));
+        pass_ms(1).await;
+        let unheard = Batch { claims: vec![world.claim_from_afar(&node, 1)], ..Batch::default() };
+        world.registry.commit(&unheard).await;
+        // To another node it is a holder like any other.
+        assert!(matches!(world.publish(&other, 2).await, Err(Refusal::Busy { .. })));
+        let lease = world.publish(&node, 3).await.unwrap();
+        assert_eq!(world.story().await, "1:granted 1:ended:unconfirmed 3:granted");
+        drop(lease);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_of_another_process_with_this_nodes_name_is_left_alone_once_it_renews() {
+    let world = World::new().await;
+    let (old, new) = (world.node("a"), world.node("a"));
+    let lease = world.publish(&new, 1).await.unwrap();
+    let streaming = world.stream(lease.pass());
+    pass_ms(5_000).await;
+    let refused = old.keeper.claim(world.claim_from_afar(&old, 2)).await;
+    assert!(matches!(refused, Err(Refusal::Busy { .. })), "{refused:?}");
+    assert_eq!(world.story().await, "1:granted 1:live");
+    streaming.abort();
 }

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::events::{EndReason, Facts};
 use crate::ids::{NodeId, RoomId, SessionId};
 use crate::lease::{Ending, Held, Lease, LeaseSignal};
-use crate::registry::{Claim, Grant, LeaseTimes, Registry, Release, Released};
+use crate::registry::{Claim, Grant, LeaseTimes, Registry, Release, Released, Ring};
 use crate::time::BootTime;
 
 /// Claims waiting on one node. At the bound, further publishers are refused and may try again.
@@ -206,6 +206,14 @@ impl Desk {
         match tokio::time::timeout(2 * self.times.call_timeout, answer).await {
             Ok(Ok(released)) => Ending::Recorded(released),
             Ok(Err(_)) | Err(_) => Ending::Queued,
+        }
+    }
+
+    /// The doorbell rang.
+    pub(super) fn on_ring(&self, ring: &Ring, rhythm: &mut Rhythm) {
+        match ring {
+            Ring::Room(room) => self.table().on_ring(room, self.clock.boot()),
+            Ring::All => self.look_at_everything(rhythm),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::desk::{Desk, Table};
+use super::ghosts::Ghost;
 use super::round::{Answers, Call};
 use super::{Refusal, record};
 use crate::ids::SessionId;
@@ -11,6 +12,7 @@ use crate::registry::{Acquired, Claim, Confirmed, Grant, RegistryError};
 use crate::time::BootTime;
 
 impl Desk {
+    /// Returns who holds the room in this node's name, if the node does not know of it.
     pub(super) fn on_acquired(
         self: &Arc<Self>,
         table: &mut Table,
@@ -18,9 +20,15 @@ impl Desk {
         answer: Result<Confirmed<Acquired>, RegistryError>,
         call: Call,
         answers: &mut Answers,
-    ) {
+    ) -> Option<Ghost> {
         let now = call.over;
-        let Some(pending) = table.claims.get_mut(&claim.session_id) else { return };
+        let ghost = match &answer {
+            Ok(Confirmed { answer: Acquired::Busy { holder, .. }, .. }) => {
+                self.ghost(table, &claim.room_id, holder)
+            }
+            _ => None,
+        };
+        let Some(pending) = table.claims.get_mut(&claim.session_id) else { return None };
         let refusal = match answer {
             Ok(Confirmed { answer, confirmed }) => {
                 pending.on_answered();
@@ -28,32 +36,32 @@ impl Desk {
                     Acquired::Granted(grant) if !pending.has_waiter() => {
                         table.claims.remove(&claim.session_id);
                         self.give_back(table, grant);
-                        return;
+                        return ghost;
                     }
                     Acquired::Granted(grant) if confirmed || self.accepts_unconfirmed() => {
                         self.on_granted(table, grant, confirmed, call, answers);
-                        return;
+                        return ghost;
                     }
                     Acquired::Granted(grant) => {
                         self.reports.unconfirmed();
                         if pending.wait_for_confirmation(now, grant) {
-                            return;
+                            return ghost;
                         }
                         Refusal::Unconfirmed
                     }
-                    Acquired::Busy { holder, wanted: true } => {
+                    Acquired::Busy { holder, wanted } if wanted || ghost.is_some() => {
                         let refusal = Refusal::Busy { holder: holder.clone() };
                         if pending.wait_for_holder(now, holder, &self.times) && pending.has_waiter() {
-                            return;
+                            return ghost;
                         }
                         refusal
                     }
-                    Acquired::Busy { holder, wanted: false } => Refusal::Busy { holder },
+                    Acquired::Busy { holder, .. } => Refusal::Busy { holder },
                     Acquired::Denied(denial) => Refusal::Denied(denial),
                     Acquired::Backlog => Refusal::Backlog,
                     Acquired::Recovering => {
                         if pending.wait_for_registry(now, Refusal::Recovering) && pending.has_waiter() {
-                            return;
+                            return ghost;
                         }
                         Refusal::Recovering
                     }
@@ -66,12 +74,13 @@ impl Desk {
             Err(_) => {
                 pending.on_unanswered();
                 if pending.wait_for_registry(now, Refusal::Unreachable) {
-                    return;
+                    return ghost;
                 }
                 Refusal::Unreachable
             }
         };
         self.refuse(table, claim.session_id, refusal, now, answers);
+        ghost
     }
 
     fn on_granted(

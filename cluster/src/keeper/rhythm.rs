@@ -5,12 +5,13 @@
 //! Slices are for a registry that answers. While it does not, every call may take its whole time limit, so all that is due
 //! goes into one: what is on air lives by hearing at least every second that nobody answers.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
 
-use crate::ids::Shard;
+use crate::ids::SessionId;
 use crate::lease::Held;
 use crate::time::BootTime;
 
@@ -25,8 +26,8 @@ pub(super) struct Rhythm {
     next: BootTime,
     /// The last beat: what was renewed before it is due.
     beat: BootTime,
-    /// Where the next slice begins. A slice takes whole shards, since a shard's renewals are one script call.
-    shard: usize,
+    /// Those that are due since the beat and not renewed yet, by shard, since a shard's renewals are one script call.
+    queue: VecDeque<SessionId>,
     /// The last call had all its answers.
     is_answered: bool,
 }
@@ -34,7 +35,7 @@ pub(super) struct Rhythm {
 impl Rhythm {
     pub(super) fn new(now: BootTime, every: Duration) -> Self {
         let next = now.plus(every.mul_f64(rand::rng().random_range(0.1..1.0)));
-        Self { every, next, beat: BootTime(0), shard: 0, is_answered: true }
+        Self { every, next, beat: BootTime(0), queue: VecDeque::new(), is_answered: true }
     }
 
     /// When the next beat is due.
@@ -46,7 +47,7 @@ impl Rhythm {
     pub(super) fn beats(&mut self, now: BootTime) -> bool {
         let due = self.next <= now;
         if due {
-            self.beat = now;
+            self.beat_now(now);
             self.next = now.plus(self.every.mul_f64(rand::rng().random_range(0.9..1.1)));
         }
         due
@@ -55,6 +56,8 @@ impl Rhythm {
     /// All leases are due now, whatever the rhythm.
     pub(super) fn beat_now(&mut self, now: BootTime) {
         self.beat = now;
+        // Built anew, with those in it that were renewed since the last beat.
+        self.queue.clear();
     }
 
     /// A call is over.
@@ -72,17 +75,39 @@ impl Rhythm {
         now.since(renewed_at) >= 2 * self.every
     }
 
-    /// Which of those that are due, and in no hurry, go into the next call.
-    pub(super) fn slice(&mut self, mut due: Vec<Arc<Held>>) -> Vec<Arc<Held>> {
-        if due.len() <= SLICE || !self.is_answered {
-            return due;
+    /// Whether [`Self::line_up`] is wanted: nobody is waiting in line.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// These are due.
+    pub(super) fn line_up(&mut self, due: &[Arc<Held>]) {
+        let mut line: Vec<_> =
+            due.iter().map(|held| (held.card.room_id.shard(), held.card.session_id)).collect();
+        line.sort_unstable();
+        self.queue = line.into_iter().map(|(_, session)| session).collect();
+    }
+
+    /// Adds the next slice to what is `chosen` for the next call: from the line, and then from `news`, which come again in the
+    /// next round if they are left out.
+    pub(super) fn slice(
+        &mut self,
+        leases: &HashMap<SessionId, Arc<Held>>,
+        news: Vec<Arc<Held>>,
+        chosen: &mut HashMap<SessionId, Arc<Held>>,
+    ) {
+        let mut room = if self.is_answered { SLICE } else { usize::MAX };
+        while room > 0
+            && let Some(session) = self.queue.pop_front()
+        {
+            // Gone, or renewed since for another reason.
+            let Some(held) = leases.get(&session).filter(|held| self.is_due(held.renewed_at())) else {
+                continue;
+            };
+            if chosen.insert(session, Arc::clone(held)).is_none() {
+                room -= 1;
+            }
         }
-        let shards = usize::from(Shard::COUNT);
-        let shard = |held: &Arc<Held>| held.card.room_id.shard().index();
-        due.sort_by_cached_key(|held| (shard(held) + shards - self.shard) % shards);
-        due.truncate(SLICE);
-        // The rest of the last shard comes first the next time: those that were renewed are no longer due.
-        self.shard = due.last().map_or(0, shard);
-        due
+        chosen.extend(news.into_iter().take(room).map(|held| (held.card.session_id, held)));
     }
 }

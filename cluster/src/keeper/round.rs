@@ -1,14 +1,17 @@
 //! One round of the keeper: gather what is due into a batch, and apply the registry's answers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Refusal;
 use super::claims::Waiter;
 use super::desk::{Desk, Table};
+use super::ghosts::Ghost;
 use super::reports::Riding;
 use super::rhythm::Rhythm;
 use crate::events::EndReason;
+use crate::ids::SessionId;
 use crate::lease::{Held, Lease};
 use crate::registry::{Batch, BatchReply, Confirmed, RegistryError, Release, Released};
 use crate::time::BootTime;
@@ -65,7 +68,7 @@ impl Desk {
                 }
             }
             // Less those that gave way a moment ago.
-            let due = due.into_iter().filter(|held| table.leases.contains_key(&held.card.session_id));
+            let due = due.into_values().filter(|held| table.leases.contains_key(&held.card.session_id));
             round.batch.renewals = due.map(|held| held.renewal(now, unix)).collect();
             let mut claims: Vec<_> = Vec::new();
             for pending in table.claims.values_mut() {
@@ -94,8 +97,9 @@ impl Desk {
         rhythm: &mut Rhythm,
         riding: &mut Riding,
         round: &mut Round,
-    ) -> Vec<Arc<Held>> {
-        let (mut due, mut routine) = (Vec::new(), Vec::new());
+    ) -> HashMap<SessionId, Arc<Held>> {
+        let (mut chosen, mut due, mut news) = (HashMap::new(), Vec::new(), Vec::new());
+        let lines_up = rhythm.is_idle();
         let (mut wanted, mut over) = (Vec::new(), Vec::new());
         for held in table.leases.values() {
             let agenda = held.agenda(now, self.policy.on_registry_loss);
@@ -107,9 +111,13 @@ impl Desk {
                 wanted.push(Arc::clone(held));
             }
             if agenda.hurries_at.is_some_and(|at| at <= now) || rhythm.is_late(agenda.renewed_at, now) {
-                due.push(Arc::clone(held));
-            } else if rhythm.is_due(agenda.renewed_at) || agenda.renew_at.is_some_and(|at| at <= now) {
-                routine.push(Arc::clone(held));
+                chosen.insert(held.card.session_id, Arc::clone(held));
+            } else if rhythm.is_due(agenda.renewed_at) {
+                if lines_up {
+                    due.push(Arc::clone(held));
+                }
+            } else if agenda.renew_at.is_some_and(|at| at <= now) {
+                news.push(Arc::clone(held));
             }
             riding.count(agenda.rides);
             // Whatever is due now is looked at again below, or after this round's call.
@@ -126,14 +134,17 @@ impl Desk {
                 .into_iter()
                 .for_each(|at| round.wait_until(at));
         }
-        due.extend(rhythm.slice(routine));
-        due
+        if lines_up {
+            rhythm.line_up(&due);
+        }
+        rhythm.slice(&table.leases, news, &mut chosen);
+        chosen
     }
 
-    /// Applies the answers to `batch`.
-    pub(super) fn apply(self: &Arc<Self>, batch: &Batch, reply: BatchReply, call: Call) {
+    /// Applies the answers to `batch`. Returns the ghosts that were met.
+    pub(super) fn apply(self: &Arc<Self>, batch: &Batch, reply: BatchReply, call: Call) -> Vec<Ghost> {
         let retry_at = self.retry_at(call);
-        let mut answers = Answers::new();
+        let (mut answers, mut ghosts) = (Answers::new(), Vec::new());
         {
             let mut table = self.table();
             for (release, answer) in batch.releases.iter().zip(padded(reply.releases)) {
@@ -143,12 +154,13 @@ impl Desk {
                 self.on_renewed(&mut table, renewal, answer, call, retry_at);
             }
             for (claim, answer) in batch.claims.iter().zip(padded(reply.claims)) {
-                self.on_acquired(&mut table, claim, answer, call, &mut answers);
+                ghosts.extend(self.on_acquired(&mut table, claim, answer, call, &mut answers));
             }
             self.reports.leases(table.leases.len());
             self.count_outstanding(&table);
         }
         self.deliver(answers);
+        ghosts
     }
 
     // === releases ===

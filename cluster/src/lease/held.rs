@@ -139,6 +139,11 @@ impl Held {
         Renewal { card: self.card.clone(), facts }
     }
 
+    /// When it was last renewed, or else granted.
+    pub(crate) fn renewed_at(&self) -> BootTime {
+        self.control.lock().renewed_at
+    }
+
     /// All facts as of now.
     pub(crate) fn facts(&self, now: BootTime, unix: UnixMs) -> Facts {
         let counted = self.pass.counted();

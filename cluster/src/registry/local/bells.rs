@@ -4,17 +4,14 @@
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::shard::Rings;
-use crate::ids::{NodeId, RoomId, Shard};
-use crate::registry::{Doorbell, ShardRings};
-
-/// Rings waiting per node. A node that has this many to look at looks at everything soon; more are dropped.
-const RINGS_MAX: usize = 1_024;
+use crate::ids::{NodeId, Shard};
+use crate::registry::{Door, Doorbell, ShardRings, door};
 
 pub(super) struct Bells {
-    doors: Mutex<HashMap<NodeId, mpsc::Sender<RoomId>>>,
+    doors: Mutex<HashMap<NodeId, Door>>,
     news: watch::Sender<ShardRings>,
     /// The same for those who do not ask where.
     any: watch::Sender<u64>,
@@ -38,7 +35,7 @@ impl Bells {
         let doors = self.doors.lock();
         for (node, room) in rings {
             if let Some(door) = doors.get(&node) {
-                let _ = door.try_send(room);
+                door.ring(room);
             }
         }
     }
@@ -65,7 +62,7 @@ impl Bells {
     }
 
     pub(super) fn doorbell(&self, node: &NodeId) -> Doorbell {
-        let (door, doorbell) = mpsc::channel(RINGS_MAX);
+        let (door, doorbell) = door();
         self.doors.lock().insert(node.clone(), door);
         doorbell
     }

@@ -1,8 +1,7 @@
 //! The bells, rung by pub/sub: doors of nodes, rooms, events and what became of them. One connection, to any primary, beside all others.
 //!
 //! Pub/sub promises nothing, and a bell only says "look". So whenever a channel is heard anew, after a reconnect too, its
-//! bell is rung once: what it would have said may have been missed. Doors cannot be rung so, as a ring names a room; what a
-//! door missed, the next renewal finds.
+//! bell is rung once, a door for everything: what it would have said may have been missed.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use parking_lot::Mutex;
 use rand::Rng;
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{PushInfo, PushKind};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 use super::dial::{Dialer, Protocol, exchange, text};
 use super::primary::Primary;
@@ -21,10 +20,8 @@ use super::settings::ClusterName;
 use super::steward::{Routes, jittered};
 use super::trouble::Trouble;
 use crate::ids::{NodeId, RoomId, Shard};
-use crate::registry::{Doorbell, RoomBell, ShardRings};
+use crate::registry::{Door, Doorbell, RoomBell, ShardRings, door};
 
-/// Rings waiting per node. A node that has this many to look at looks at everything soon; more are dropped.
-const RINGS_MAX: usize = 1_024;
 /// Channels named in one command.
 const CHANNELS_MAX: usize = 1_000;
 /// Time for a connection, a subscription or a sign of life.
@@ -47,7 +44,7 @@ pub(super) struct Bells {
 /// What somebody waits for.
 #[derive(Default)]
 struct Wanted {
-    doors: HashMap<NodeId, mpsc::Sender<RoomId>>,
+    doors: HashMap<NodeId, Door>,
     rooms: HashMap<RoomId, Room>,
     has_readers: bool,
     has_feeders: bool,
@@ -83,9 +80,13 @@ impl Bells {
     }
 
     pub(super) fn doorbell(&self, node: &NodeId) -> Doorbell {
-        let (door, doorbell) = mpsc::channel(RINGS_MAX);
+        let (door, doorbell) = door();
         self.touch(&mut self.wanted.lock(), &format!("door:{node}"), |wanted| {
-            wanted.doors.insert(node.clone(), door);
+            let other = wanted.doors.insert(node.clone(), door.clone());
+            if other.is_some() {
+                // Its channel may be heard already, and what the other bell was rung for is lost.
+                door.ring_for_all();
+            }
         });
         doorbell
     }
@@ -127,7 +128,7 @@ impl Bells {
             Some(("door", node)) => {
                 let door = NodeId::parse(node).ok().and_then(|node| wanted.doors.get(&node).cloned());
                 if let (Some(door), Ok(room)) = (door, RoomId::parse(payload)) {
-                    let _ = door.try_send(room);
+                    door.ring(room);
                 }
             }
             _ if name == "ev" => {
@@ -141,6 +142,7 @@ impl Bells {
         }
     }
 
+    /// Something may have been published, or was. A door alone does not know for whom.
     fn ring(&self, wanted: &Wanted, name: &str) {
         let bump = |bell: &watch::Sender<u64>| bell.send_modify(|count| *count = count.wrapping_add(1));
         match name.split_once(':') {
@@ -148,6 +150,12 @@ impl Bells {
                 let room = RoomId::parse(room).ok();
                 if let Some(room) = room.and_then(|room| wanted.rooms.get(&room)) {
                     bump(&room.rung);
+                }
+            }
+            Some(("door", node)) => {
+                let node = NodeId::parse(node).ok();
+                if let Some(door) = node.and_then(|node| wanted.doors.get(&node)) {
+                    door.ring_for_all();
                 }
             }
             None if name == "ev" => self.news.send_modify(ShardRings::ring_all),
