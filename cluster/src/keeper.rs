@@ -88,7 +88,8 @@ impl Keeper {
             let round = desk.gather(now, &mut rhythm);
             desk.reports.shards_away(away.count(now));
             if round.batch.is_empty() {
-                let next = round.next.map_or(rhythm.next(), |next| next.min(rhythm.next()));
+                let beat = rhythm.next();
+                let next = round.next.map_or(beat, |next| next.min(beat));
                 self.rest(&mut doorbell, &mut rhythm, next).await;
                 continue;
             }

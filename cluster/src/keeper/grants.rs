@@ -28,7 +28,7 @@ impl Desk {
             }
             _ => None,
         };
-        let Some(pending) = table.claims.get_mut(&claim.session_id) else { return None };
+        let pending = table.claims.get_mut(&claim.session_id)?;
         let refusal = match answer {
             Ok(Confirmed { answer, confirmed }) => {
                 pending.on_answered();
