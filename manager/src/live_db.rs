@@ -12,7 +12,9 @@ mod ledger;
 mod messages;
 mod outbox;
 mod owners;
+mod postgres;
 mod rows;
+mod rules;
 mod sqlite;
 
 use async_trait::async_trait;
@@ -24,9 +26,10 @@ pub use history::History;
 pub use ledger::Ledger;
 pub use outbox::{FeedSpan, Outbox, OutboxRow};
 pub use owners::{Holdings, ManagerId, Owners, ShardTerm, Term};
+pub use postgres::{PostgresLiveDb, PostgresOptions};
 pub use rows::{
     Applied, BroadcastFilter, BroadcastRow, BroadcastState, HoldRow, KeyRow, MediaNote, NewKey, Outcome,
-    Position, Purged, QuarantineRow, RoomRow, SessionEnd, SessionRow, WhyRevoked,
+    Position, Purged, QuarantineRow, RoomRow, SessionEnd, SessionRow, Totals, TotalsOf, WhyRevoked,
 };
 pub use sqlite::SqliteLiveDb;
 

@@ -64,6 +64,22 @@ impl LiveDbAway<'_> {
     }
 }
 
+/// It does not answer while it is opened, and is tried again.
+pub(crate) struct LiveDbAwaited<'a> {
+    pub(crate) error: &'a LiveDbError,
+    pub(crate) attempt: u32,
+}
+
+impl LiveDbAwaited<'_> {
+    pub(crate) fn emit(&self) {
+        if self.attempt == 0 {
+            warn!(error = %self.error, "the Live DB does not answer yet; trying again");
+        } else {
+            debug!(error = %self.error, attempt = self.attempt, "the Live DB still does not answer");
+        }
+    }
+}
+
 /// It answers again.
 pub(crate) struct LiveDbBack;
 

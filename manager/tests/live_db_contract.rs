@@ -54,4 +54,5 @@ macro_rules! all_cases {
     };
 }
 
-all_cases!(sqlite, crate::contract::sqlite());
+all_cases!(sqlite, crate::contract::stores::sqlite());
+all_cases!(postgres, crate::contract::stores::postgres());

@@ -206,3 +206,34 @@ impl Purged {
         self.sessions + self.broadcasts + self.outbox + self.keys + self.holds
     }
 }
+
+/// What rooms have broadcast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Broadcasts that went on air.
+    pub broadcasts: u64,
+    /// How long those that are over were on air, in milliseconds.
+    pub live_ms: u64,
+    /// Payload bytes received for those that are over.
+    pub bytes_in: u64,
+}
+
+impl Totals {
+    /// Adds up; never wraps.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.broadcasts = self.broadcasts.saturating_add(other.broadcasts);
+        self.live_ms = self.live_ms.saturating_add(other.live_ms);
+        self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
+    }
+}
+
+/// Whose totals are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TotalsOf {
+    /// Of all rooms together.
+    Everyone,
+    /// Of a producer's room.
+    Producer(ProducerId),
+    /// Of a room.
+    Room(RoomId),
+}

@@ -12,7 +12,7 @@ use onair_manager::config::Retention;
 use onair_manager::live_db::{
     Addresses, Applied, BroadcastFilter, BroadcastRow, FeedSpan, History, HoldRow, Holdings, KeyRow, Ledger,
     LiveDb, LiveDbError, ManagerId, MediaNote, NewKey, Outbox, OutboxRow, Owners, Purged, QuarantineRow,
-    RoomRow, SessionRow, ShardTerm, SqliteLiveDb,
+    RoomRow, SessionRow, ShardTerm, SqliteLiveDb, Totals, TotalsOf,
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -88,6 +88,7 @@ switched! { Outbox {
 
 switched! { History {
     fn broadcasts(filter: &BroadcastFilter, limit: usize) -> Vec<BroadcastRow>;
+    fn totals(of: &TotalsOf) -> Totals;
 } }
 
 switched! { LiveDb {

@@ -1,4 +1,4 @@
-//! The cases, and what they share: fresh stores and made-up events.
+//! The cases, and what they share: made-up events, and a Manager that owns every shard.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
@@ -6,6 +6,7 @@ pub(crate) mod addresses;
 pub(crate) mod events;
 pub(crate) mod history;
 mod sqlite_only;
+pub(crate) mod stores;
 pub(crate) mod upkeep;
 
 use std::sync::LazyLock;
@@ -17,16 +18,7 @@ use onair_cluster::{
     Epoch, Event, EventKind, Facts, LiveKeyId, NodeId, ProducerId, RoomId, SessionCard, SessionId, Shard,
     UnixMs,
 };
-use onair_manager::live_db::{
-    Applied, LiveDb, LiveDbError, ManagerId, MediaNote, OutboxRow, ShardTerm, SqliteLiveDb,
-};
-use tempfile::TempDir;
-
-/// A fresh SQLite store in a directory of its own.
-pub(crate) async fn sqlite() -> (SqliteLiveDb, TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    (SqliteLiveDb::open(dir.path()).await.unwrap(), dir)
-}
+use onair_manager::live_db::{Applied, LiveDb, LiveDbError, ManagerId, MediaNote, OutboxRow, ShardTerm};
 
 pub(crate) const T0: UnixMs = UnixMs(1_700_000_000_000);
 

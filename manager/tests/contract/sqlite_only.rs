@@ -1,6 +1,6 @@
 //! Goal: what only SQLite promises: one process owns the file, and what was written is there after it.
 
-use super::{apply, at, card, granted, producer, room, sqlite};
+use super::{apply, at, card, granted, producer, room, stores::sqlite};
 use onair_manager::live_db::{Addresses, Ledger, LiveDb, LiveDbError, SqliteLiveDb};
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Broadcasts, read.
+//! Broadcasts and their totals, read.
 
 use async_trait::async_trait;
 use onair_cluster::Epoch;
@@ -7,7 +7,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::columns::{self, count, limit, ms, text, time};
 use super::{SqliteLiveDb, failure};
-use crate::live_db::{BroadcastFilter, BroadcastRow, BroadcastState, History, LiveDbError};
+use crate::live_db::{BroadcastFilter, BroadcastRow, BroadcastState, History, LiveDbError, Totals, TotalsOf};
 
 #[async_trait]
 impl History for SqliteLiveDb {
@@ -17,6 +17,10 @@ impl History for SqliteLiveDb {
         limit: usize,
     ) -> Result<Vec<BroadcastRow>, LiveDbError> {
         broadcasts(&mut *self.connections.reader().await?, filter, limit).await
+    }
+
+    async fn totals(&self, of: &TotalsOf) -> Result<Totals, LiveDbError> {
+        totals(&mut *self.connections.reader().await?, of).await
     }
 }
 
@@ -68,5 +72,26 @@ fn broadcast_row(row: &SqliteRow) -> Result<BroadcastRow, LiveDbError> {
         node_id: text(row, "node_id")?,
         started_at: time(row, "started_at")?,
         end: columns::end(row)?,
+    })
+}
+
+async fn totals(c: &mut SqliteConnection, of: &TotalsOf) -> Result<Totals, LiveDbError> {
+    const SUMS: &str = "SELECT coalesce(sum(broadcasts), 0) AS broadcasts, coalesce(sum(live_ms), 0) AS live_ms, \
+                        coalesce(sum(bytes_in), 0) AS bytes_in FROM ";
+    let mut query = QueryBuilder::<Sqlite>::new(SUMS);
+    match of {
+        TotalsOf::Everyone => query.push("shard_owner"),
+        TotalsOf::Producer(producer) => {
+            query.push("room_totals WHERE producer_id = ").push_bind(producer.as_str().to_owned())
+        }
+        TotalsOf::Room(room) => {
+            query.push("room_totals WHERE room_id = ").push_bind(room.as_str().to_owned())
+        }
+    };
+    let row = query.build().fetch_one(c).await.map_err(failure)?;
+    Ok(Totals {
+        broadcasts: count(&row, "broadcasts")?,
+        live_ms: count(&row, "live_ms")?,
+        bytes_in: count(&row, "bytes_in")?,
     })
 }

@@ -1,14 +1,14 @@
 //! The outbox, on SQLite. Numbers are given by the one writer, from the counters in `shard_owner`.
 
 use async_trait::async_trait;
-use onair_cluster::{Epoch, RoomId, Shard, UnixMs};
+use onair_cluster::{Epoch, Shard, UnixMs};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::columns::{self, count, limit, ms, number, text, time, time_opt};
 use super::{SqliteLiveDb, begin, failure, settle};
 use crate::config::Retention;
-use crate::live_db::messages::Message;
+use crate::live_db::rules::Outgoing;
 use crate::live_db::{FeedSpan, LiveDbError, Outbox, OutboxRow, ShardTerm};
 
 #[async_trait]
@@ -103,36 +103,30 @@ fn outbox_row(row: &SqliteRow) -> Result<OutboxRow, LiveDbError> {
 /// Puts a message into the outbox under the shard's next number.
 pub(super) async fn tell(
     c: &mut SqliteConnection,
-    room: &RoomId,
-    epoch: Epoch,
-    message: &Message,
+    outgoing: &Outgoing,
     now: UnixMs,
 ) -> Result<(), LiveDbError> {
-    let shard = i64::from(room.shard().number());
-    let told = sqlx::query(
+    let Outgoing { room_id, epoch, message } = outgoing;
+    let shard = i64::from(room_id.shard().number());
+    sqlx::query("UPDATE shard_owner SET last_seq = last_seq + 1, unshipped = unshipped + 1 WHERE shard = ?1")
+        .bind(shard)
+        .execute(&mut *c)
+        .await
+        .map_err(failure)?;
+    sqlx::query(
         "INSERT INTO outbox (event_id, shard, seq, room_id, epoch, type, payload, created_at) \
-         VALUES (?1, ?2, (SELECT last_seq + 1 FROM shard_owner WHERE shard = ?2), ?3, ?4, ?5, ?6, ?7) \
-         ON CONFLICT (event_id) DO NOTHING",
+         VALUES (?1, ?2, (SELECT last_seq FROM shard_owner WHERE shard = ?2), ?3, ?4, ?5, ?6, ?7)",
     )
     .bind(message.event_id.as_str())
     .bind(shard)
-    .bind(room.as_str())
+    .bind(room_id.as_str())
     .bind(number(epoch.0)?)
     .bind(message.kind)
     .bind(message.payload.as_str())
     .bind(ms(now)?)
-    .execute(&mut *c)
+    .execute(c)
     .await
     .map_err(failure)?;
-    if told.rows_affected() > 0 {
-        sqlx::query(
-            "UPDATE shard_owner SET last_seq = last_seq + 1, unshipped = unshipped + 1 WHERE shard = ?1",
-        )
-        .bind(shard)
-        .execute(c)
-        .await
-        .map_err(failure)?;
-    }
     Ok(())
 }
 

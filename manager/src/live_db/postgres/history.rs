@@ -1,0 +1,95 @@
+//! Broadcasts and their totals, read.
+
+use async_trait::async_trait;
+use onair_cluster::Epoch;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
+
+use super::columns::{self, count, limit, ms, text, time};
+use super::{PostgresLiveDb, failure};
+use crate::live_db::{BroadcastFilter, BroadcastRow, BroadcastState, History, LiveDbError, Totals, TotalsOf};
+
+#[async_trait]
+impl History for PostgresLiveDb {
+    async fn broadcasts(
+        &self,
+        filter: &BroadcastFilter,
+        limit: usize,
+    ) -> Result<Vec<BroadcastRow>, LiveDbError> {
+        let filter = filter.clone();
+        self.call(move |c| Box::pin(async move { broadcasts(c, &filter, limit).await })).await
+    }
+
+    async fn totals(&self, of: &TotalsOf) -> Result<Totals, LiveDbError> {
+        let of = of.clone();
+        self.call(move |c| Box::pin(async move { totals(c, &of).await })).await
+    }
+}
+
+/// Pages by key, not by offset: the text of the query names only the filters that are set, so that each finds its index.
+async fn broadcasts(
+    c: &mut PgConnection,
+    filter: &BroadcastFilter,
+    max: usize,
+) -> Result<Vec<BroadcastRow>, LiveDbError> {
+    let mut query = QueryBuilder::<Postgres>::new(
+        "SELECT broadcast_id, room_id, producer_id, session_id, epoch, node_id, started_at, ended_at, detected_at, \
+         end_reason FROM broadcast WHERE TRUE",
+    );
+    if let Some(room) = &filter.room {
+        query.push(" AND room_id = ").push_bind(room.as_str().to_owned());
+    }
+    if let Some(producer) = &filter.producer {
+        query.push(" AND producer_id = ").push_bind(producer.as_str().to_owned());
+    }
+    if let Some(node) = &filter.node {
+        query.push(" AND node_id = ");
+        query.push_bind(node.as_str().to_owned());
+    }
+    match filter.state {
+        Some(BroadcastState::Live) => query.push(" AND ended_at IS NULL"),
+        Some(BroadcastState::Ended) => query.push(" AND ended_at IS NOT NULL"),
+        None => &mut query,
+    };
+    if let Some(after) = &filter.after {
+        query.push(" AND (started_at, broadcast_id) < (").push_bind(ms(after.started_at)?);
+        query.push(", ").push_bind(after.broadcast_id.clone()).push(")");
+    }
+    query.push(" ORDER BY started_at DESC, broadcast_id DESC LIMIT ").push_bind(limit(max));
+    let rows = query.build().fetch_all(c).await.map_err(failure)?;
+    rows.iter().map(broadcast_row).collect()
+}
+
+fn broadcast_row(row: &PgRow) -> Result<BroadcastRow, LiveDbError> {
+    Ok(BroadcastRow {
+        broadcast_id: row.try_get("broadcast_id").map_err(failure)?,
+        room_id: text(row, "room_id")?,
+        producer_id: text(row, "producer_id")?,
+        session_id: text(row, "session_id")?,
+        epoch: Epoch(count(row, "epoch")?),
+        node_id: text(row, "node_id")?,
+        started_at: time(row, "started_at")?,
+        end: columns::end(row)?,
+    })
+}
+
+async fn totals(c: &mut PgConnection, of: &TotalsOf) -> Result<Totals, LiveDbError> {
+    const SUMS: &str = "SELECT coalesce(sum(broadcasts), 0)::bigint AS broadcasts, coalesce(sum(live_ms), 0)::bigint AS live_ms, \
+                        coalesce(sum(bytes_in), 0)::bigint AS bytes_in FROM ";
+    let mut query = QueryBuilder::<Postgres>::new(SUMS);
+    match of {
+        TotalsOf::Everyone => query.push("shard_owner"),
+        TotalsOf::Producer(producer) => {
+            query.push("room_totals WHERE producer_id = ").push_bind(producer.as_str().to_owned())
+        }
+        TotalsOf::Room(room) => {
+            query.push("room_totals WHERE room_id = ").push_bind(room.as_str().to_owned())
+        }
+    };
+    let row = query.build().fetch_one(c).await.map_err(failure)?;
+    Ok(Totals {
+        broadcasts: count(&row, "broadcasts")?,
+        live_ms: count(&row, "live_ms")?,
+        bytes_in: count(&row, "bytes_in")?,
+    })
+}
