@@ -1,5 +1,5 @@
 //! What must be done again and again, whoever asks: ends that nobody reports, orders that were lost, records that are owed,
-//! last media times, and forgetting. Children of the Manager actor.
+//! last media times, and forgetting. What is about a shard is done by its owner. Children of the Manager actor.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use onair_cluster::registry::LeaseView;
 use onair_cluster::{RegistryError, Shard, UnixMs};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::core::Core;
+use crate::core::{Core, OutboxFigures};
 use crate::live_db::MediaNote;
-use crate::reports::RowsPurged;
+use crate::reports::{FiguresSeen, RowsPurged};
 use crate::{debts, ends};
 
 const TICK: Duration = Duration::from_secs(1);
@@ -22,20 +22,50 @@ const PURGE_EVERY: u64 = 3_600;
 const PURGE_AT: u64 = 60;
 /// Rows of each kind that one transaction forgets; more rounds follow.
 const PURGE_ROWS: usize = 1_000;
+/// Whoever owns this shard forgets for all.
+const PURGE_SHARD: u8 = 0;
 /// Leases that one call of the registry returns.
 pub(crate) const LEASES_PAGE: usize = 256;
 /// Leases that one call ends.
 const REAP_MAX: usize = 256;
+/// How often the outbox is counted, for reports.
+const OUTBOX_EVERY: Duration = Duration::from_secs(5);
 
-/// Every second: ends leases that nobody renews, and asks again for ends that were asked for.
-pub(crate) async fn watch_leases(core: Arc<Core>) {
+/// Every second: ends leases that nobody renews, and sees how far the shards are. Ending what is dead needs no ownership: the
+/// registry does it in one step, and once. So it goes on while the Live DB is away and nobody knows whose the shards are.
+pub(crate) async fn watch_shards(core: Arc<Core>) {
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let ticks = join_all(Shard::all().map(|shard| core.registry.tick(shard, REAP_MAX))).await;
+        let shards = core.ownership.to_look_after();
+        let before: Vec<u64> = shards.iter().map(|shard| core.desks.of(*shard).acknowledged()).collect();
+        let ticks = join_all(shards.iter().map(|shard| core.registry.tick(*shard, REAP_MAX))).await;
+        let now = UnixMs::now();
+        for ((shard, before), tick) in shards.iter().zip(before).zip(&ticks) {
+            if let Ok(tick) = tick {
+                core.desks.of(*shard).on_tick(tick.n, before, now);
+            }
+        }
         core.note_sweep(&ticks);
-        core.restored.note(Shard::all().zip(ticks));
+        core.restored.note(shards.into_iter().zip(ticks));
+        report(&core);
+    }
+}
+
+fn report(core: &Core) {
+    let (managers, shards) = core.ownership.figures();
+    let waiting = core.desks.waiting_since();
+    FiguresSeen { managers, shards, waiting, outbox: *core.outbox.borrow(), now: UnixMs::now() }
+        .emit(&core.metrics);
+}
+
+/// Every second: asks again for ends that were asked for.
+pub(crate) async fn ask_again(core: Arc<Core>) {
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
         ends::ask_again(&core).await;
     }
 }
@@ -54,6 +84,24 @@ pub(crate) async fn keep_records(core: Arc<Core>) {
         }
         if count % PURGE_EVERY == PURGE_AT {
             purge(&core).await;
+        }
+    }
+}
+
+/// Every few seconds: counts what waits in the outbox.
+pub(crate) async fn look_at_outbox(core: Arc<Core>) {
+    let mut tick = interval(OUTBOX_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let figures = async {
+            let unshipped = core.live_db.unshipped_count().await?;
+            let oldest = core.live_db.oldest_unshipped().await?;
+            Ok(OutboxFigures { unshipped, oldest })
+        };
+        // Unanswered: what was true last is still the best guess.
+        if let Ok(figures) = core.ask_db(figures).await {
+            core.outbox.send_replace(figures);
         }
     }
 }
@@ -77,8 +125,12 @@ async fn leases_of(core: &Core, shard: Shard) -> Result<Vec<LeaseView>, Registry
 }
 
 async fn note_media(core: &Core) {
-    let leases = all_leases(core).await;
-    core.note_sweep(&leases);
+    let terms = core.ownership.terms();
+    if terms.is_empty() || core.outage.is_known() {
+        return;
+    }
+    // A shard that does not answer is noted by its tick.
+    let leases = join_all(terms.iter().map(|owned| leases_of(core, owned.shard))).await;
     let note = |lease: &LeaseView| {
         let last_media_at = lease.facts.last_media_at?;
         Some(MediaNote { session_id: lease.card.session_id, last_media_at })
@@ -86,13 +138,16 @@ async fn note_media(core: &Core) {
     let notes: Vec<_> = leases.iter().flatten().flatten().filter_map(note).collect();
     if !notes.is_empty() {
         // Unanswered: noted as such; the next round brings newer times anyway.
-        let note = async { core.live_db.note_media(core.terms().await?, &notes).await };
-        let _ = core.ask_db(note).await;
+        let _ = core.ask_db(core.live_db.note_media(&terms, &notes)).await;
     }
 }
 
 async fn purge(core: &Core) {
     loop {
+        let is_ours = Shard::new(PURGE_SHARD).is_some_and(|shard| core.ownership.term(shard).is_some());
+        if !is_ours {
+            return;
+        }
         let call = core.live_db.purge(&core.config.retention, UnixMs::now(), PURGE_ROWS);
         let Ok(purged) = core.ask_db(call).await else { return };
         if purged.total() == 0 {

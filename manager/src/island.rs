@@ -94,6 +94,7 @@ async fn watch_over(core: &Arc<Core>, mut stopped: oneshot::Receiver<()>) {
         while falls.front().is_some_and(|at| at.elapsed() > FALLS_WINDOW) {
             falls.pop_front();
         }
+        core.note_fall();
         ActorFell { falls: falls.len() }.emit(&core.metrics);
         if falls.len() > FALLS_MAX {
             IslandGivesUp { falls: falls.len() }.emit();

@@ -1,8 +1,8 @@
 //! The Manager of Onair: it stores what happened, hands out broadcast addresses, and answers HTTP.
 //!
 //! The tour: [`start()`] opens the Live DB ([`live_db`]) and spawns the island (`island.rs`), a thread with the actix System.
-//! On it lives the Manager actor (`manager.rs`); its children read lifecycle events from the registry, store them (`shard/`)
-//! and do what must be done again and again (`duties.rs`). Beside it actix-web answers the routes in `api.rs`, straight from
+//! On it lives the Manager actor (`manager.rs`); its children see to it that this Manager owns its share of the shards, read
+//! their lifecycle events from the registry, store them (`shard/`) and do what must be done again and again (`duties.rs`). Beside it actix-web answers the routes in `api.rs`, straight from
 //! registry and Live DB: `address.rs`, `ends.rs`, `holds.rs` and `live_keys.rs` are what they do. A registry that has lost its
 //! memory gets it back from `restore.rs`. A process without a Manager answers its health checks by [`Probes`].
 
@@ -24,9 +24,11 @@ pub mod live_db;
 mod live_keys;
 mod manager;
 mod metrics;
+mod outage;
 mod parts;
 mod probes;
 mod rates;
+mod reconciled;
 mod reports;
 mod restore;
 mod role;

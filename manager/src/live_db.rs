@@ -65,6 +65,10 @@ pub enum LiveDbError {
 pub trait LiveDb: Addresses + Owners + Ledger + Outbox + History {
     /// Forgets what `retention` no longer wants, at most `limit` rows of each kind.
     async fn purge(&self, retention: &Retention, now: UnixMs, limit: usize) -> Result<Purged, LiveDbError>;
+    /// How many transactions that store events make sense at once. 1: a store with one writer.
+    fn writers(&self) -> usize {
+        1
+    }
     /// Whether it answers.
     async fn check(&self) -> Result<(), LiveDbError>;
     /// Waits for calls under way and closes all connections. Calls after it fail.

@@ -1,40 +1,37 @@
-//! The Manager actor: it routes lifecycle batches to the lanes and keeps its children running.
+//! The Manager actor: it routes lifecycle batches from the lanes to the committers, and keeps its children running.
 //!
-//! All children (readers, lanes, duties) run inside the actor's own context. A panic in any of them ends the actor, and the
-//! island builds all of it anew; what they were doing is found again in the registry, the Live DB and `Core`.
+//! All children (beats, lanes, committers, duties) run inside the actor's own context. A panic in any of them ends the actor, and
+//! the island builds all of it anew; what they were doing is found again in the registry, the Live DB and `Core`.
 
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
 use onair_cluster::Event;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 use crate::core::Core;
-use crate::shard::lane::{self, Work};
-use crate::shard::{lanes, reader};
-use crate::{duties, feed, restore};
+use crate::live_db::ShardTerm;
+use crate::shard::commit::{self, NotStored, Work};
+use crate::shard::{beats, foreman};
+use crate::{duties, feed, outage, restore};
 
-/// Messages that may wait: each lane's reader has one under way; the rest is for questions.
-const MAILBOX: usize = 64;
+/// Messages that may wait: each lane has one under way; the rest is for questions.
+const MAILBOX: usize = 128;
 
-/// A batch of events of one lane, ordered by number within each shard. Answered when they are stored and acknowledged.
+/// A batch of one shard's events, in order. Answered when they are stored.
 pub(crate) struct Lifecycle {
-    pub(crate) lane: usize,
+    pub(crate) owned: ShardTerm,
     pub(crate) events: Vec<Event>,
 }
 
 impl Message for Lifecycle {
-    type Result = Result<(), Dropped>;
+    type Result = Result<(), NotStored>;
 }
-
-/// The batch was not stored: read it again.
-#[derive(Debug)]
-pub(crate) struct Dropped;
 
 /// The actor.
 pub(crate) struct Manager {
     core: Arc<Core>,
-    lanes: Vec<mpsc::Sender<Work>>,
+    queue: Option<mpsc::Sender<Work>>,
     _fall: Fall,
 }
 
@@ -49,7 +46,7 @@ impl Drop for Fall {
 
 impl Manager {
     pub(crate) fn new(core: Arc<Core>, fall: Fall) -> Self {
-        Self { core, lanes: Vec::new(), _fall: fall }
+        Self { core, queue: None, _fall: fall }
     }
 }
 
@@ -58,33 +55,38 @@ impl Actor for Manager {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        for (lane, shards) in lanes().into_iter().enumerate() {
-            let (queue, work) = mpsc::channel(lane::QUEUE);
-            self.lanes.push(queue);
-            ctx.spawn(lane::run(Arc::clone(&self.core), work).into_actor(self));
-            ctx.spawn(reader::run(Arc::clone(&self.core), ctx.address(), lane, shards).into_actor(self));
+        let (queue, works) = mpsc::channel(commit::QUEUE);
+        self.queue = Some(queue);
+        let works = Arc::new(Mutex::new(works));
+        for _ in 0..self.core.live_db.writers() {
+            ctx.spawn(commit::run(Arc::clone(&self.core), Arc::clone(&works)).into_actor(self));
         }
-        ctx.spawn(duties::watch_leases(Arc::clone(&self.core)).into_actor(self));
+        ctx.spawn(foreman::run(Arc::clone(&self.core), ctx.address()).into_actor(self));
+        ctx.spawn(beats::run(Arc::clone(&self.core)).into_actor(self));
+        ctx.spawn(outage::settle_doubts(Arc::clone(&self.core)).into_actor(self));
+        ctx.spawn(duties::watch_shards(Arc::clone(&self.core)).into_actor(self));
+        ctx.spawn(duties::ask_again(Arc::clone(&self.core)).into_actor(self));
         ctx.spawn(restore::run(Arc::clone(&self.core)).into_actor(self));
         ctx.spawn(duties::keep_records(Arc::clone(&self.core)).into_actor(self));
         ctx.spawn(feed::run(Arc::clone(&self.core)).into_actor(self));
+        ctx.spawn(duties::look_at_outbox(Arc::clone(&self.core)).into_actor(self));
     }
 }
 
 impl Handler<Lifecycle> for Manager {
-    type Result = ResponseFuture<Result<(), Dropped>>;
+    type Result = ResponseFuture<Result<(), NotStored>>;
 
     fn handle(&mut self, batch: Lifecycle, _: &mut Context<Self>) -> Self::Result {
         #[cfg(test)]
         self.core.seam.pass(crate::tests::Point::InHandler);
-        let (stored, outcome) = oneshot::channel();
-        let work = Work { events: batch.events, stored };
-        let queued = self.lanes.get(batch.lane).is_some_and(|lane| lane.try_send(work).is_ok());
+        let (settled, outcome) = oneshot::channel();
+        let work = Work { owned: batch.owned, events: batch.events, settled };
+        let queued = self.queue.as_ref().is_some_and(|queue| queue.try_send(work).is_ok());
         Box::pin(async move {
             if !queued {
-                return Err(Dropped);
+                return Err(NotStored::Later);
             }
-            outcome.await.map_err(|_| Dropped)
+            outcome.await.unwrap_or(Err(NotStored::Later))
         })
     }
 }

@@ -32,6 +32,16 @@ pub struct ManagerMetrics {
     pub(crate) ends_outstanding: Gauge,
     pub(crate) rows_owed: Gauge,
     pub(crate) feed: FeedMetrics,
+    pub(crate) managers: Gauge,
+    pub(crate) shards_owned: Gauge,
+    pub(crate) ownership_changes: Counter,
+    pub(crate) terms_fenced: Counter,
+    pub(crate) numbers_broken: Counter,
+    pub(crate) reconciles: Counter,
+    pub(crate) repairs: Family<RepairLabels, Counter>,
+    pub(crate) oldest_unread: Gauge<f64, AtomicU64>,
+    pub(crate) outbox_unshipped: Gauge,
+    pub(crate) outbox_oldest: Gauge<f64, AtomicU64>,
     pub(crate) requests: Family<RequestLabels, Counter>,
     pub(crate) request_time: Histogram,
     pub(crate) refused_tokens: Counter,
@@ -60,6 +70,36 @@ impl EncodeLabelValue for Fate {
         };
         name.encode(encoder)
     }
+}
+
+/// What reconciling repaired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum RepairKind {
+    /// A session that was open on record, and gone.
+    Lost,
+    /// A session on air that was not on record.
+    Granted,
+    /// A session that was live, but not on record.
+    Live,
+    /// A session on air after its recorded end.
+    Over,
+}
+
+impl EncodeLabelValue for RepairKind {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let name = match self {
+            Self::Lost => "lost",
+            Self::Granted => "granted",
+            Self::Live => "live",
+            Self::Over => "over",
+        };
+        name.encode(encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RepairLabels {
+    pub(crate) kind: RepairKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -149,6 +189,7 @@ impl ManagerMetrics {
                 "Changes in force that the Live DB or the registry does not know yet",
                 m.rows_owed.clone(),
             );
+            register_shards(to, m);
         }
         let to = registry.sub_registry_with_prefix("onair_http");
         to.register("requests", "Requests answered", m.requests.clone());
@@ -181,9 +222,59 @@ impl ManagerMetrics {
             ends_outstanding: Gauge::default(),
             rows_owed: Gauge::default(),
             feed: FeedMetrics::unregistered(),
+            managers: Gauge::default(),
+            shards_owned: Gauge::default(),
+            ownership_changes: Counter::default(),
+            terms_fenced: Counter::default(),
+            numbers_broken: Counter::default(),
+            reconciles: Counter::default(),
+            repairs: Family::default(),
+            oldest_unread: Gauge::default(),
+            outbox_unshipped: Gauge::default(),
+            outbox_oldest: Gauge::default(),
             requests: Family::default(),
             request_time: fast(),
             refused_tokens: Counter::default(),
         }
     }
+}
+
+/// What tells of shards and their owner.
+fn register_shards(to: &mut Registry, m: &ManagerMetrics) {
+    to.register("managers", "Managers that live, this one included", m.managers.clone());
+    to.register("shards_owned", "Shards that this Manager owns", m.shards_owned.clone());
+    to.register(
+        "ownership_changes",
+        "Shards that this Manager has taken, given up or lost",
+        m.ownership_changes.clone(),
+    );
+    to.register(
+        "terms_fenced",
+        "Writes that the Live DB refused, since another Manager owned the shard",
+        m.terms_fenced.clone(),
+    );
+    to.register(
+        "numbers_broken",
+        "Times that the numbers of a shard's events had a gap or fell",
+        m.numbers_broken.clone(),
+    );
+    to.register("reconciles", "Comparisons of a shard's leases with the Live DB", m.reconciles.clone());
+    to.register("repairs", "Sessions that such a comparison repaired, by what was wrong", m.repairs.clone());
+    to.register_with_unit(
+        "oldest_unread",
+        "For how long the oldest event has waited that is not stored",
+        Unit::Seconds,
+        m.oldest_unread.clone(),
+    );
+    to.register(
+        "outbox_unshipped",
+        "Messages of all shards that are not shipped",
+        m.outbox_unshipped.clone(),
+    );
+    to.register_with_unit(
+        "outbox_oldest_unshipped",
+        "The age of the oldest of them",
+        Unit::Seconds,
+        m.outbox_oldest.clone(),
+    );
 }

@@ -36,7 +36,8 @@ impl Probes {
     /// [`ManagerError::Bind`] when the address is not to be had.
     pub fn start(addr: SocketAddr, parts: ProbesParts) -> Result<Self, ManagerError> {
         let ProbesParts { cluster_name, node_id, prometheus, node_status } = parts;
-        let health = Health { cluster: cluster_name, node_id, status: node_status, prometheus };
+        let health =
+            Health { cluster: cluster_name, node_id, status: node_status, manager: None, prometheus };
         // One thread: a probe takes microseconds, and metrics a millisecond.
         let limits = HttpLimits { workers: 1, ..HttpLimits::default() };
         let (server, http) = listen_health(addr, limits, health)?;

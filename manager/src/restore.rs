@@ -2,8 +2,9 @@
 //!
 //! A registry of our own has forgotten everything at each start, and gets it back before anyone is served. A shared one
 //! tells, at each tick, which shards have lost their memory; until a shard has its keys back it answers "recovering" to keys it
-//! does not know. Revocations are put back once at each start of a Manager, whatever a shard says: one that was recorded here
-//! just before a kill may never have reached the registry.
+//! does not know. Its owner puts them back. Revocations are told again whatever a shard says, since one that was recorded just
+//! before a Manager was killed may never have reached the registry: in all shards after our own start, in ours when they are
+//! ours under a new term, and when another Manager is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use tokio::sync::Notify;
 use crate::ManagerError;
 use crate::core::Core;
 use crate::parts::RegistryLife;
-use crate::reports::{RestoreFailed, ShardRestored};
+use crate::reports::{OwnershipChanged, RestoreFailed, ShardRestored};
 
 /// Rows of one page while keys and holds are read back.
 const PAGE: usize = 1_000;
@@ -40,7 +41,7 @@ pub(crate) struct Restored {
 struct State {
     /// As of its last tick, whether a shard has its keys and holds.
     is_loaded: BTreeMap<Shard, bool>,
-    /// Shards that have been told of all revocations since our start.
+    /// Shards that have been told of all revocations since they last had to be.
     told: BTreeSet<Shard>,
 }
 
@@ -58,24 +59,40 @@ impl Restored {
         }
     }
 
+    /// Takes in what a beat has changed.
+    pub(crate) fn on_ownership(&self, changed: &OwnershipChanged) {
+        let mut state = self.state.lock();
+        if changed.managers_before.is_some_and(|before| changed.managers < before) {
+            state.told.clear();
+        }
+        for owned in &changed.taken {
+            state.told.remove(&owned.shard);
+        }
+        for owned in &changed.lost {
+            state.is_loaded.remove(&owned.shard);
+        }
+    }
+
     /// Shards that lack something, and what.
     fn wanting(&self) -> Vec<(Shard, Lack)> {
         self.state.lock().wanting().collect()
     }
 
-    fn done(&self, shard: Shard) {
+    fn done(&self, shard: Shard, lack: Lack) {
         let mut state = self.state.lock();
-        state.is_loaded.insert(shard, true);
+        if lack == Lack::Everything {
+            state.is_loaded.insert(shard, true);
+        }
         state.told.insert(shard);
     }
 }
 
 impl State {
     fn wanting(&self) -> impl Iterator<Item = (Shard, Lack)> {
-        self.is_loaded.iter().filter_map(|(shard, is_loaded)| match is_loaded {
-            false => Some((*shard, Lack::Everything)),
-            true if !self.told.contains(shard) => Some((*shard, Lack::Revocations)),
-            true => None,
+        Shard::all().filter_map(|shard| match self.is_loaded.get(&shard) {
+            Some(false) => Some((shard, Lack::Everything)),
+            _ if !self.told.contains(&shard) => Some((shard, Lack::Revocations)),
+            _ => None,
         })
     }
 }
@@ -102,9 +119,10 @@ pub(crate) async fn all(core: &Core) -> Result<(usize, usize), ManagerError> {
 /// Looks at a shared registry for the first time. Whatever fails, or takes too long, is done again by [`run`].
 pub(crate) async fn first_round(core: &Core) {
     let round = async {
-        let ticks = join_all(Shard::all().map(|shard| core.registry.tick(shard, 0))).await;
+        let shards = core.ownership.to_look_after();
+        let ticks = join_all(shards.iter().map(|shard| core.registry.tick(*shard, 0))).await;
         core.note_sweep(&ticks);
-        core.restored.note(Shard::all().zip(ticks));
+        core.restored.note(shards.into_iter().zip(ticks));
         restore_wanting(core).await;
     };
     let _ = tokio::time::timeout(FIRST_ROUND, round).await;
@@ -122,8 +140,12 @@ pub(crate) async fn run(core: Arc<Core>) {
 }
 
 async fn restore_wanting(core: &Core) {
-    let wanting = core.restored.wanting();
-    if wanting.is_empty() {
+    let mut wanting = core.restored.wanting();
+    // What is lacking is put back by the owner. A shard that does not answer is not worth trying.
+    wanting.retain(|(shard, lack)| *lack == Lack::Revocations || core.ownership.term(*shard).is_some());
+    if wanting.is_empty()
+        || core.are_shards_away() && wanting.iter().all(|(_, lack)| *lack == Lack::Revocations)
+    {
         return;
     }
     // Unanswered: nothing is restored now, and the next tick asks again.
@@ -152,7 +174,7 @@ async fn restore(core: &Core, shard: Shard, lack: Lack, is_new: bool) -> Result<
         // Last, and only when all of it is there: from here on a key that the shard does not know is refused for good.
         core.registry.recovered(shard, is_new).await?;
     }
-    core.restored.done(shard);
+    core.restored.done(shard, lack);
     ShardRestored { shard, was_empty: lack == Lack::Everything, is_new, keys, holds }.emit(&core.metrics);
     Ok(())
 }

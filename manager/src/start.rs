@@ -6,16 +6,22 @@ use std::time::Duration;
 
 use onair_cluster::{Epoch, ProducerId, RoomId, Shard, UnixMs};
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::address::{self, AddressWish};
 use crate::core::Core;
 use crate::island;
-use crate::live_db::{LiveDb, SqliteLiveDb};
+use crate::live_db::{LiveDb, LiveDbError, ShardTerm, SqliteLiveDb};
 use crate::parts::RegistryLife;
 use crate::reports::Started;
 use crate::restore;
+use crate::shard::beats;
 use crate::{BroadcastAddress, ManagerConfig, ManagerError, ManagerParts};
+
+/// How long a start waits for shards that a killed Manager still owns: longer than its lease.
+const OWN_ALL_WITHIN: Duration = Duration::from_secs(15);
+/// Pause between two beats within it.
+const OWN_ALL_PAUSE: Duration = Duration::from_millis(500);
 
 /// Starts a Manager on the SQLite Live DB in `config.data_dir`. When this returns, the Live DB is migrated and HTTP answers.
 ///
@@ -81,14 +87,33 @@ fn check_media_domain(domain: &str) -> Result<(), ManagerError> {
 async fn prepare(core: &Core) -> Result<(u64, usize, usize), ManagerError> {
     match core.registry_life {
         RegistryLife::OurOwn => {
-            let closed_lost = core.live_db.close_lost(core.terms().await?, UnixMs::now()).await?;
+            let closed_lost = core.live_db.close_lost(&own_all(core).await?, UnixMs::now()).await?;
             let (keys, holds) = restore::all(core).await?;
             Ok((closed_lost, keys, holds))
         }
         RegistryLife::Shared => {
+            // Unanswered: the Manager starts all the same, and beats again in a second.
+            let _ = beats::beat(core).await;
             restore::first_round(core).await;
             Ok((0, 0, 0))
         }
+    }
+}
+
+/// Beats until every shard is ours: nobody else can have business with a registry of our own, so whoever still owns a shard
+/// is a Manager that was killed.
+async fn own_all(core: &Core) -> Result<Vec<ShardTerm>, ManagerError> {
+    let deadline = Instant::now() + OWN_ALL_WITHIN;
+    loop {
+        beats::beat(core).await?;
+        let terms = core.ownership.terms();
+        if terms.len() == usize::from(Shard::COUNT) {
+            return Ok(terms);
+        }
+        if Instant::now() >= deadline {
+            return Err(LiveDbError::InUse("the Live DB".to_owned()).into());
+        }
+        sleep(OWN_ALL_PAUSE).await;
     }
 }
 
@@ -131,7 +156,8 @@ impl ManagerHandle {
 
     /// Stops HTTP and the System, and closes the Live DB. Before that, with a registry of our own, it stores what the registry
     /// still tells, for at most `patience`, and returns how many events are left unread: 0 unless patience ran out. Call it
-    /// when no session can start any more. A shared registry keeps its events for the next Manager.
+    /// when no session can start any more. A shared registry keeps its events for the other Managers; they have our shards
+    /// within a second, since what is under way is finished and the shards given up first.
     pub async fn stop(self, patience: Duration) -> usize {
         let Self { core, stop, mut ended, .. } = self;
         core.begin_stop();
@@ -139,6 +165,7 @@ impl ManagerHandle {
             RegistryLife::OurOwn => drain(&core, ended.clone(), patience).await,
             RegistryLife::Shared => 0,
         };
+        beats::leave(&core).await;
         drop(stop);
         // Closed without a value: the thread is gone, too.
         let _ = ended.wait_for(|is_ended| *is_ended).await;

@@ -8,15 +8,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(crate) enum Point {
     /// In the handler of the actor's message.
     InHandler,
-    /// In a child of the actor, before the Live DB has a batch.
+    /// In a committer, before the Live DB has a batch.
     BeforeCommit,
-    /// In a child of the actor, after the commit and before the acknowledgement.
+    /// In a lane, after the commit and before the acknowledgement.
     AfterCommit,
+    /// In the task that beats.
+    InBeat,
+    /// In a lane that is about to reconcile.
+    InReconcile,
 }
 
 /// How many panics are still due at each point.
 #[derive(Debug, Default)]
-pub(crate) struct Seam([AtomicU32; 3]);
+pub(crate) struct Seam([AtomicU32; 5]);
 
 impl Seam {
     pub(crate) fn arm(&self, point: Point, panics: u32) {

@@ -228,7 +228,8 @@ impl Want {
 /// What a session is told to do. There is only one thing: to end, for a reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// [`EndReason::EndedByApi`], [`EndReason::Revoked`] or [`EndReason::Policy`].
+    /// [`EndReason::EndedByApi`], [`EndReason::Revoked`], [`EndReason::Policy`], or [`EndReason::Lost`] when the session's end is
+    /// on record already, so that it has to come back as a new one.
     pub reason: EndReason,
     /// A text for the streamer's log; bounded, may be empty.
     pub note: String,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
-use onair_cluster::NodeId;
+use onair_cluster::{NodeId, UnixMs};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -12,12 +12,15 @@ use utoipa::ToSchema;
 use super::problem::{Code, Problem};
 use crate::core::Core;
 use crate::parts::NodeStatus;
+use crate::reconciled::Counts;
 
 /// What health and metrics are told from. The same in a process with a Manager and in one without.
 pub(crate) struct Health {
     pub(crate) cluster: String,
     pub(crate) node_id: NodeId,
     pub(crate) status: Arc<dyn Fn() -> NodeStatus + Send + Sync>,
+    /// Where there is a Manager: how it fares.
+    pub(crate) manager: Option<Arc<dyn Fn() -> ManagerFacts + Send + Sync>>,
     pub(crate) prometheus: Arc<prometheus_client::registry::Registry>,
 }
 
@@ -37,12 +40,20 @@ impl Health {
             if all.are_shards_away() {
                 node.degraded.push("registry".to_owned());
             }
+            if all.ownership.figures().1 == 0 && !all.is_stopping() {
+                node.degraded.push("shards".to_owned());
+            }
+            if all.fell_lately() {
+                node.degraded.push("manager".to_owned());
+            }
             node
         };
+        let manager = Arc::clone(core);
         Self {
             cluster: core.config.cluster_name.clone(),
             node_id: core.config.node_id.clone(),
             status: Arc::new(status),
+            manager: Some(Arc::new(move || ManagerFacts::of(&manager))),
             prometheus: Arc::clone(&core.prometheus),
         }
     }
@@ -68,6 +79,64 @@ pub(super) struct ReadyView {
     state: String,
     /// What does not work, by name. Readiness does not depend on it: what all nodes share would take all of them out.
     degraded: Vec<String>,
+    /// Where there is a Manager: how it fares.
+    manager: Option<ManagerFacts>,
+}
+
+/// How a Manager fares.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ManagerFacts {
+    /// Managers that live, this one included, as far as this one knows.
+    managers: usize,
+    /// Shards that this one owns now, of 64.
+    shards_owned: usize,
+    /// For how long the oldest lifecycle event of its shards has waited that is not stored.
+    oldest_unread_seconds: Option<f64>,
+    /// Messages of all shards that have not been shipped.
+    outbox_unshipped: u64,
+    /// The age of the oldest of them.
+    outbox_oldest_seconds: Option<f64>,
+    /// When one of its shards was last compared with the registry.
+    #[schema(format = DateTime)]
+    reconciled_at: Option<String>,
+    /// When such a comparison last had to repair something.
+    #[schema(format = DateTime)]
+    repaired_at: Option<String>,
+    /// What was repaired since its start.
+    repaired: RepairsView,
+}
+
+/// Sessions repaired, by what was wrong.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RepairsView {
+    /// Open on record, and gone.
+    lost: u64,
+    /// On air, and not on record.
+    granted: u64,
+    /// Live, and not so on record.
+    live: u64,
+    /// On air after the recorded end.
+    over: u64,
+}
+
+impl ManagerFacts {
+    fn of(core: &Core) -> Self {
+        let (managers, shards_owned) = core.ownership.figures();
+        let now = UnixMs::now();
+        let age = |since: Option<UnixMs>| since.map(|at| now.since(at) as f64 / 1e3);
+        let outbox = *core.outbox.borrow();
+        let Counts { at, repaired_at, lost, granted, live, over } = core.reconciled.counts();
+        Self {
+            managers,
+            shards_owned,
+            oldest_unread_seconds: age(core.desks.waiting_since()),
+            outbox_unshipped: outbox.unshipped,
+            outbox_oldest_seconds: age(outbox.oldest),
+            reconciled_at: at.map(UnixMs::to_rfc3339),
+            repaired_at: repaired_at.map(UnixMs::to_rfc3339),
+            repaired: RepairsView { lost, granted, live, over },
+        }
+    }
 }
 
 /// Public keys, as a JSON Web Key Set (RFC 7517).
@@ -110,6 +179,7 @@ pub(super) async fn readyz(health: web::Data<Health>) -> HttpResponse {
         node_id: health.node_id.to_string(),
         state: node.state,
         degraded: node.degraded,
+        manager: health.manager.as_ref().map(|facts| facts()),
     };
     let mut response = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.insert_header((CACHE_CONTROL, "no-store")).json(view)

@@ -137,7 +137,7 @@ async fn with_the_live_db_away_history_waits_and_the_live_view_does_not() {
     assert!(api.get("/metrics").text.contains("onair_manager_live_db_up 0"));
 
     live_db.is_away.store(false, Ordering::SeqCst);
-    api.get("/v1/broadcasts").expect(200);
+    eventually("history", async || api.get("/v1/broadcasts").status == 200).await;
     assert_eq!(api.get("/readyz").expect(200).json["degraded"], json!([]));
 }
 

@@ -8,7 +8,10 @@ use crate::support::Api;
 async fn a_node_is_alive_and_ready() {
     let api = Api::start().await;
     assert_eq!(api.get("/livez").expect(200).json, json!({"status": "ok"}));
-    let ready = api.get("/readyz").expect(200).json;
+    let mut ready = api.get("/readyz").expect(200).json;
+    let manager = ready.as_object_mut().unwrap().remove("manager").unwrap();
+    assert_eq!((&manager["managers"], &manager["shards_owned"]), (&json!(1), &json!(64)));
+    assert_eq!(manager["repaired"], json!({"lost": 0, "granted": 0, "live": 0, "over": 0}));
     let wanted = json!({
         "status": "ready", "cluster": "onair", "node_id": "node-1", "state": "serving", "degraded": []
     });
