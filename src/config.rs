@@ -2,7 +2,9 @@
 
 mod cluster;
 mod issuers;
+mod kafka;
 mod layers;
+mod postgres;
 mod secret;
 mod sections;
 mod units;
@@ -18,8 +20,10 @@ use crate::{logs, public_keys};
 
 pub(crate) use cluster::{Cluster, Redis, SecretError};
 pub(crate) use issuers::IssuerConfig;
+pub(crate) use kafka::Kafka;
 pub(crate) use layers::{ConfigError, Fault, Loaded, Origin, load};
-pub(crate) use secret::FileError;
+pub(crate) use postgres::Postgres;
+pub(crate) use secret::{FileError, Secret};
 pub(crate) use sections::{Http, LiveKeys, Log, LogFormat, Node, Play, Retention, Rtmp};
 
 /// The commented sample file: the reference of every key, printed by `onair config default`.
@@ -35,6 +39,10 @@ pub(crate) struct Config {
     pub(crate) cluster: Cluster,
     /// Where they share it.
     pub(crate) redis: Redis,
+    /// Where what has been is remembered by several Managers.
+    pub(crate) postgres: Postgres,
+    /// Where it is told.
+    pub(crate) kafka: Kafka,
     /// Publishers and players.
     pub(crate) rtmp: Rtmp,
     /// The API.
@@ -67,6 +75,8 @@ impl Config {
     fn check(&self) -> Result<(), Fault> {
         self.check_node()?;
         self.check_cluster()?;
+        self.postgres.check()?;
+        self.kafka.check()?;
         self.check_rtmp()?;
         self.check_live_keys()?;
         issuers::check(&self.issuer, &self.cluster.name)?;
@@ -91,7 +101,7 @@ impl Config {
         {
             return Err(fault("node.advertise", format!("is not a host or host:port: {address:?}")));
         }
-        if node.id.as_ref().is_some_and(|id| id.as_str() == onair_manager::SEAT) {
+        if node.id.as_ref().is_some_and(|id| onair_manager::is_managers_name(id)) {
             return Err(fault("node.id", "is the name that Managers go by"));
         }
         node.demo().map_err(|problem| fault("node.demo_producer", format!("is no producer: {problem}")))?;

@@ -66,6 +66,12 @@ pub(crate) enum RunError {
     /// Another process has taken our name meanwhile.
     #[error("another process has taken {0} while this one did not answer: it is in charge now")]
     Displaced(Name),
+    /// Managers that do not share their Live DB.
+    #[error(
+        "another Manager of this cluster is alive, and one of the two has postgres.url and the other has not: they would each store \
+         a part of the events; give all of them the same PostgreSQL, or run one alone"
+    )]
+    MixedManagers,
     /// The Manager.
     #[error(transparent)]
     Manager(#[from] onair_manager::ManagerError),
@@ -91,6 +97,7 @@ impl RunError {
             Self::Bind { .. } | Self::Manager(_) | Self::System(_) => Exit::Unavailable,
             Self::Join(_) | Self::Displaced(_) => Exit::Unavailable,
             Self::NodeId(_)
+            | Self::MixedManagers
             | Self::Missing { .. }
             | Self::Jwks(_)
             | Self::PublicKeys(_)

@@ -41,16 +41,18 @@ pub(crate) enum JoinError {
 pub(crate) enum Name {
     /// A node's id.
     Node(NodeId),
-    /// The place of the one Manager that a cluster has.
+    /// The place of the one Manager that a cluster has with a SQLite Live DB.
     Seat,
+    /// The Manager of this node, where there may be several.
+    Manager(NodeId),
 }
 
 impl Name {
     /// What to do when another process has it.
     const fn cure(&self) -> &'static str {
         match self {
-            Self::Node(_) => "give each its own node.id",
-            Self::Seat => "run ingest nodes beside it",
+            Self::Node(_) | Self::Manager(_) => "give each its own node.id",
+            Self::Seat => "run ingest nodes beside it, or give both a PostgreSQL (postgres.url)",
         }
     }
 }
@@ -60,6 +62,7 @@ impl std::fmt::Display for Name {
         match self {
             Self::Node(id) => write!(f, "the node id {id}"),
             Self::Seat => f.write_str("the place of this cluster's one Manager"),
+            Self::Manager(id) => write!(f, "the Manager's name {id}"),
         }
     }
 }

@@ -12,7 +12,7 @@ use onair_cluster::live_key::{LiveKeyVerifier, PublicKey};
 use onair_cluster::nodes::NodeLoad;
 use onair_cluster::play_token::PlayVerifier;
 use onair_ingest::IngestNode;
-use onair_manager::{ManagerHandle, Probes, ProbesParts, RegistryLife, SEAT};
+use onair_manager::{ManagerHandle, Probes, ProbesParts, RegistryLife, SEAT, manager_name};
 use prometheus_client::registry::Registry as Metrics;
 
 use crate::config::Config;
@@ -27,7 +27,7 @@ use crate::manager;
 use crate::membership::{self, Call, Membership, Name};
 use crate::public_keys::{self, PublicKeysError};
 use crate::run::Why;
-use crate::secrets::{Secrets, SecretsError};
+use crate::secrets::{Secrets, SecretsError, SharedFiles};
 use crate::truth::Truth;
 
 /// What the Manager gets to store the last ends, even when the sockets took all the time there was.
@@ -73,7 +73,11 @@ impl Node {
                 Some(DataDir::open(&config.node.data_dir).map_err(SecretsError::from)?)
             }
         };
-        let secrets = dir.as_ref().map(|dir| Secrets::open(dir, &config.cluster.name)).transpose()?;
+        let shared = SharedFiles {
+            signing_key: config.live_keys.signing_key_file.as_deref(),
+            admin_token: config.http.admin_token_file.as_deref(),
+        };
+        let secrets = dir.as_ref().map(|dir| Secrets::open(dir, &config.cluster.name, shared)).transpose()?;
         let issuers = Issuers::open(&config.issuer, &mut metrics)?;
         let judges = judges(config, secrets.as_ref(), &issuers)?;
         let truth = Truth::open(config, role, &mut metrics).await?;
@@ -118,24 +122,27 @@ impl Node {
         Ok(node)
     }
 
-    /// The Manager, after taking the one place there is for it in the cluster.
+    /// The Manager, after taking its name: with PostgreSQL its own, else the one there is.
     async fn start_manager(
         &mut self,
         config: &Config,
         manager: manager::Prepared,
         prometheus: Arc<Metrics>,
     ) -> Result<(), RunError> {
-        if config.node.media_domain.is_none() && self.truth.life() == RegistryLife::Shared {
-            let domain = &self.media_domain;
-            tracing::warn!(
-                domain,
-                "node.media_domain is not set: producers on other machines get addresses of no use"
-            );
-        }
         if self.truth.life() == RegistryLife::Shared {
-            let seat = NodeId::parse(SEAT).map_err(|e| RunError::NodeId(e.to_string()))?;
-            let card = membership::card(seat, None, None);
-            self.join(Name::Seat, card, Arc::new(NodeLoad::default)).await?;
+            manager::warn_of_what_managers_do_not_share(config, &self.media_domain);
+            let name = match config.postgres.url {
+                Some(_) => Name::Manager(self.id.clone()),
+                None => Name::Seat,
+            };
+            let node = match &name {
+                Name::Manager(id) => manager_name(id),
+                _ => NodeId::parse(SEAT).ok(),
+            };
+            let node = node.ok_or_else(|| RunError::NodeId("it is too long for a Manager".to_owned()))?;
+            let card = membership::card(node, None, None);
+            self.join(name, card, Arc::new(NodeLoad::default)).await?;
+            manager::refuse_other_kind(config, &*self.truth.nodes).await?;
         }
         let Some(dir) = &self.dir else { return Ok(()) };
         let place = manager::Place {

@@ -8,6 +8,8 @@ use onair_cluster::{NodeId, UnixMs};
 
 use crate::live_db::OutboxRow;
 
+use crate::kafka::KafkaSettings;
+
 /// Settings of one Manager. Plain data: the program parses and validates it before anything is bound.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ManagerConfig {
@@ -29,6 +31,8 @@ pub struct ManagerConfig {
     pub live_keys_per_room_max: usize,
     /// Whether players need a token, so that play addresses carry one.
     pub play_needs_token: bool,
+    /// Where events are shipped to; nowhere unless set.
+    pub kafka: Option<KafkaSettings>,
     /// What is kept, and how long.
     pub retention: Retention,
     /// Bounds of the HTTP face.
@@ -50,6 +54,7 @@ impl ManagerConfig {
             live_key_ttl_max: DAY * 366,
             live_keys_per_room_max: 8,
             play_needs_token: false,
+            kafka: None,
             retention: Retention::default(),
             limits: HttpLimits::default(),
             feed: FeedLimits::default(),

@@ -21,6 +21,7 @@ use crate::reports::{LiveDbAway, LiveDbBack, RegistryAway, ShardsSeen};
 use crate::restore::Restored;
 use crate::shard::desk::Desks;
 use crate::shard::ownership::Ownership;
+use crate::ship::Shipping;
 use crate::{ManagerConfig, ManagerMetrics};
 
 /// How long a fall of the actor is shown.
@@ -53,6 +54,8 @@ pub(crate) struct Core {
     pub(crate) stored: watch::Sender<u64>,
     /// Who this Manager is to the Live DB.
     pub(crate) manager_id: ManagerId,
+    /// The way to Kafka, if there is one.
+    pub(crate) shipping: Option<Arc<Shipping>>,
     /// The shards that are this Manager's.
     pub(crate) ownership: Arc<Ownership>,
     /// The event feed and its clients.
@@ -102,6 +105,7 @@ impl Core {
             restored: Restored::default(),
             stored: watch::channel(0).0,
             feed,
+            shipping: None,
             manager_id,
             ownership: Arc::default(),
             has_left: Mutex::new(false),

@@ -37,6 +37,9 @@ pub enum ManagerError {
     /// Too many changes wait for the Live DB or the registry to answer again; one more could be forgotten.
     #[error("too many changes wait to be recorded")]
     TooMuchOwed,
+    /// The settings for Kafka make no client; that brokers are away is no such thing.
+    #[error("kafka: {0}")]
+    Kafka(String),
     /// The thread of the Manager could not be started or died while starting.
     #[error("the Manager's thread did not start")]
     Thread,

@@ -33,6 +33,7 @@ mod reports;
 mod restore;
 mod role;
 mod shard;
+mod ship;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -42,7 +43,8 @@ pub use caller::CallerKind;
 pub use config::ManagerConfig;
 pub use error::ManagerError;
 pub use metrics::ManagerMetrics;
-pub use parts::{AdminToken, ManagerParts, NodeStatus, RegistryLife, SEAT};
+pub use parts::{AdminToken, ManagerParts, NodeStatus, RegistryLife, SEAT, is_managers_name, manager_name};
 pub use probes::{Probes, ProbesParts};
 pub use role::{NoRole, Role};
+pub use ship::settings as kafka;
 pub use start::{ManagerHandle, start, start_on};

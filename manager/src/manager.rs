@@ -13,7 +13,7 @@ use crate::core::Core;
 use crate::live_db::ShardTerm;
 use crate::shard::commit::{self, NotStored, Work};
 use crate::shard::{beats, foreman};
-use crate::{duties, feed, outage, restore};
+use crate::{duties, feed, outage, restore, ship};
 
 /// Messages that may wait: each lane has one under way; the rest is for questions.
 const MAILBOX: usize = 128;
@@ -62,6 +62,7 @@ impl Actor for Manager {
             ctx.spawn(commit::run(Arc::clone(&self.core), Arc::clone(&works)).into_actor(self));
         }
         ctx.spawn(foreman::run(Arc::clone(&self.core), ctx.address()).into_actor(self));
+        ctx.spawn(ship::run(Arc::clone(&self.core)).into_actor(self));
         ctx.spawn(beats::run(Arc::clone(&self.core)).into_actor(self));
         ctx.spawn(outage::settle_doubts(Arc::clone(&self.core)).into_actor(self));
         ctx.spawn(duties::watch_shards(Arc::clone(&self.core)).into_actor(self));

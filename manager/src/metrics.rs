@@ -1,5 +1,7 @@
 //! The metrics of the Manager and of its HTTP face. Moved by `reports.rs` alone, so that log and metric cannot disagree.
 
+mod ship;
+
 use std::sync::atomic::AtomicU64;
 
 use onair_cluster::EventKind;
@@ -11,6 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::feed::FeedMetrics;
+use ship::ShipMetrics;
 
 /// All counters and gauges, cheap to clone.
 #[derive(Clone, Debug)]
@@ -32,6 +35,7 @@ pub struct ManagerMetrics {
     pub(crate) ends_outstanding: Gauge,
     pub(crate) rows_owed: Gauge,
     pub(crate) feed: FeedMetrics,
+    pub(crate) ship: ShipMetrics,
     pub(crate) managers: Gauge,
     pub(crate) shards_owned: Gauge,
     pub(crate) ownership_changes: Counter,
@@ -190,6 +194,7 @@ impl ManagerMetrics {
                 m.rows_owed.clone(),
             );
             register_shards(to, m);
+            m.ship.register(to);
         }
         let to = registry.sub_registry_with_prefix("onair_http");
         to.register("requests", "Requests answered", m.requests.clone());
@@ -222,6 +227,7 @@ impl ManagerMetrics {
             ends_outstanding: Gauge::default(),
             rows_owed: Gauge::default(),
             feed: FeedMetrics::unregistered(),
+            ship: ShipMetrics::default(),
             managers: Gauge::default(),
             shards_owned: Gauge::default(),
             ownership_changes: Counter::default(),

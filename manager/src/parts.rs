@@ -5,15 +5,29 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
-use onair_cluster::Registry;
 use onair_cluster::live_key::{Issuer, LiveKeySigner};
 use onair_cluster::nodes::Nodes;
+use onair_cluster::{NodeId, Registry};
 
 use crate::ManagerError;
 use crate::metrics::ManagerMetrics;
 
 /// The name that a Manager has among the nodes of a shared registry, so that there is one at a time. No node may have it.
 pub const SEAT: &str = "onair.manager";
+
+/// What names of Managers begin with where there may be several: one for each node, and two processes must not share one.
+const NAMES: &str = "onair.manager.";
+
+/// The name that the Manager of `node` has among the nodes of a shared registry, where there may be several Managers. `None`
+/// if the node's own name is too long to be part of another.
+pub fn manager_name(node: &NodeId) -> Option<NodeId> {
+    NodeId::parse(&format!("{NAMES}{node}")).ok()
+}
+
+/// Whether it is a Manager that goes by this name. No node may.
+pub fn is_managers_name(name: &NodeId) -> bool {
+    name.as_str() == SEAT || name.as_str().starts_with(NAMES)
+}
 
 /// The wiring of one Manager.
 pub struct ManagerParts {

@@ -1,5 +1,7 @@
 //! One struct per happening: each emits its log line and moves its metric, so that the two cannot disagree.
 
+pub(crate) mod ship;
+
 use std::time::Duration;
 
 use onair_cluster::registry::{Hold, LeaseView};

@@ -16,6 +16,7 @@ use crate::parts::RegistryLife;
 use crate::reports::Started;
 use crate::restore;
 use crate::shard::beats;
+use crate::ship::Shipping;
 use crate::{BroadcastAddress, ManagerConfig, ManagerError, ManagerParts};
 
 /// How long a start waits for shards that a killed Manager still owns: longer than its lease.
@@ -47,20 +48,22 @@ pub async fn start_on(
     live_db: Arc<dyn LiveDb>,
 ) -> Result<ManagerHandle, ManagerError> {
     check_media_domain(&config.media_domain)?;
-    let core = Arc::new(Core::new(config, parts, live_db));
+    let shipping = config.kafka.as_ref().map(|kafka| Shipping::new(&config, kafka, &parts.metrics));
+    let mut core = Core::new(config, parts, Arc::clone(&live_db));
     let started = async {
+        core.shipping = shipping.transpose()?.map(Arc::new);
+        let core = Arc::new(core);
         let (closed_lost, keys, holds) = prepare(&core).await?;
         let shore = island::spawn(Arc::clone(&core)).await?;
         Started { http: shore.http, closed_lost, keys, holds }.emit(&core.metrics);
-        Ok(shore)
+        let island::Shore { http, stop, ended } = shore;
+        Ok(ManagerHandle { core, http, stop, ended })
     };
-    match started.await {
-        Ok(island::Shore { http, stop, ended }) => Ok(ManagerHandle { core, http, stop, ended }),
-        Err(e) => {
-            core.live_db.close().await;
-            Err(e)
-        }
+    let outcome = started.await;
+    if outcome.is_err() {
+        live_db.close().await;
     }
+    outcome
 }
 
 /// `host` or `host:port`; an IPv6 address stands in brackets.
@@ -160,11 +163,16 @@ impl ManagerHandle {
     /// within a second, since what is under way is finished and the shards given up first.
     pub async fn stop(self, patience: Duration) -> usize {
         let Self { core, stop, mut ended, .. } = self;
+        let began = Instant::now();
         core.begin_stop();
         let left = match core.registry_life {
             RegistryLife::OurOwn => drain(&core, ended.clone(), patience).await,
             RegistryLife::Shared => 0,
         };
+        if let Some(shipping) = &core.shipping {
+            let is_all_ours = core.registry_life == RegistryLife::OurOwn;
+            shipping.finish(&*core.live_db, is_all_ours, patience.saturating_sub(began.elapsed())).await;
+        }
         beats::leave(&core).await;
         drop(stop);
         // Closed without a value: the thread is gone, too.

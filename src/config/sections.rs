@@ -144,11 +144,13 @@ impl Rtmp {
 pub(crate) struct Http {
     /// Where to listen.
     pub(crate) listen: SocketAddr,
+    /// The token that may do everything, instead of the data directory's.
+    pub(crate) admin_token_file: Option<PathBuf>,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080) }
+        Self { listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080), admin_token_file: None }
     }
 }
 
@@ -166,6 +168,8 @@ pub(crate) struct LiveKeys {
     pub(crate) public_keys: Vec<String>,
     /// A file with more of them, as a JSON Web Key Set.
     pub(crate) jwks_file: Option<PathBuf>,
+    /// The key that signs, instead of the data directory's.
+    pub(crate) signing_key_file: Option<PathBuf>,
 }
 
 impl Default for LiveKeys {
@@ -176,6 +180,7 @@ impl Default for LiveKeys {
             per_room_max: 8,
             public_keys: Vec::new(),
             jwks_file: None,
+            signing_key_file: None,
         }
     }
 }

@@ -48,6 +48,13 @@ fn the_sample_file_says_exactly_the_defaults() {
         "tls_ca_file",
         "confirm",
         "jwks_file",
+        "signing_key_file",
+        "admin_token_file",
+        "brokers",
+        "replication",
+        "sasl_mechanism",
+        "tls_certificate_file",
+        "tls_key_file",
     ] {
         assert!(
             SAMPLE.contains(&format!("\n# {key} = ")),
@@ -190,6 +197,52 @@ fn what_a_cluster_needs_is_checked_before_anything_is_bound() {
     ] {
         assert!(refusal(file, &[]).contains(complaint), "{complaint}");
     }
+}
+
+#[test]
+fn stores_are_checked_before_anything_is_bound() {
+    for (file, complaint) in [
+        ("[postgres]\nurl = \"mysql://h/d\"\n", "2:1: postgres.url is not one: "),
+        ("[postgres]\nconnections_max = 1\n", "postgres.connections_max must be 2 to 200"),
+        ("[postgres]\nstatement_timeout = \"1ms\"\n", "postgres.statement_timeout must be 100ms to 1m"),
+        ("[postgres]\npassword = \"p\"\npassword_file = \"f\"\n", "3:1: postgres.password_file and"),
+        ("[kafka]\nbrokers = \"kafka://h\"\n", "2:1: kafka.brokers are not host:port"),
+        ("[kafka]\ntopic = \"a b\"\n", "2:1: kafka.topic is 1 to 249 characters"),
+        ("[kafka]\npartitions = 0\n", "2:1: kafka.partitions must be 1 to 1000"),
+        ("[kafka]\nreplication = 0\n", "2:1: kafka.replication must be 1 to 32"),
+        ("[kafka]\ntls_ca_file = \"f\"\n", "2:1: kafka.tls_ca_file needs kafka.security_protocol"),
+        ("[kafka]\nusername = \"u\"\n", "2:1: kafka.username needs kafka.security_protocol"),
+        ("[kafka]\nsecurity_protocol = \"sasl_ssl\"\n", "2:1: kafka.security_protocol with SASL needs"),
+        ("[kafka]\nsecurity_protocol = \"tls\"\n", "unknown variant `tls`"),
+        (
+            "[kafka]\nsecurity_protocol = \"ssl\"\ntls_key_file = \"f\"\n",
+            "kafka.tls_certificate_file and kafka.tls_key_file go together",
+        ),
+    ] {
+        let text = refusal(file, &[]);
+        assert!(text.contains(complaint), "{text}\n{complaint}");
+    }
+}
+
+#[test]
+fn secrets_of_stores_are_not_shown_and_reach_where_they_belong() {
+    let env = [
+        ("ONAIR__POSTGRES__URL", "postgres://onair:hunter2@db/onair"),
+        ("ONAIR__KAFKA__BROKERS", "a:9092,b:9092"),
+        ("ONAIR__KAFKA__SECURITY_PROTOCOL", "sasl_ssl"),
+        ("ONAIR__KAFKA__SASL_MECHANISM", "SCRAM-SHA-256"),
+        ("ONAIR__KAFKA__USERNAME", "anna"),
+        ("ONAIR__KAFKA__PASSWORD", "hunter2"),
+    ];
+    // In the order of their names, as the environment is read: none is complete before the last.
+    let loaded = with_file("", &env).unwrap();
+    let shown = crate::show::in_force(&loaded);
+    assert!(shown.contains("postgres://(secret)@db/onair") && !shown.contains("hunter2"), "{shown}");
+    let settings = loaded.config.kafka.settings().unwrap().unwrap();
+    let sasl = settings.security.sasl.as_ref().unwrap();
+    assert_eq!((sasl.username.as_str(), sasl.password.as_str()), ("anna", "hunter2"));
+    assert!(settings.security.tls.is_some());
+    assert!(!format!("{settings:?}").contains("hunter2"));
 }
 
 const ISSUER: &str = "[[issuer]]\nname = \"shop\"\niss = \"https://shop.example\"\naud = \"onair\"\n";

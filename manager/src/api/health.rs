@@ -43,6 +43,9 @@ impl Health {
             if all.ownership.figures().1 == 0 && !all.is_stopping() {
                 node.degraded.push("shards".to_owned());
             }
+            if all.shipping.as_ref().is_some_and(|shipping| shipping.is_degraded()) {
+                node.degraded.push("kafka".to_owned());
+            }
             if all.fell_lately() {
                 node.degraded.push("manager".to_owned());
             }

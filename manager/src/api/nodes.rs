@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use super::params;
 use super::problem::{Code, Problem, ProblemBody};
-use crate::SEAT;
 use crate::core::Core;
+use crate::parts::is_managers_name;
 use crate::reports::DrainAsked;
 
 /// A process that takes publishers and players.
@@ -94,7 +94,7 @@ impl From<NodeView> for NodeItem {
 )]
 pub(super) async fn list(core: web::Data<Core>) -> Result<HttpResponse, Problem> {
     let nodes = core.note_registry(core.nodes.nodes().await)?;
-    let items = nodes.into_iter().filter(|node| !is_manager(&node.card.node_id)).map(NodeItem::from);
+    let items = nodes.into_iter().filter(|node| !is_managers_name(&node.card.node_id)).map(NodeItem::from);
     let list = NodeList { items: items.collect() };
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(list))
 }
@@ -115,14 +115,9 @@ pub(super) async fn list(core: web::Data<Core>) -> Result<HttpResponse, Problem>
 )]
 pub(super) async fn drain(core: web::Data<Core>, node: web::Path<String>) -> Result<HttpResponse, Problem> {
     let node: NodeId = params::path("node", &node)?;
-    if is_manager(&node) || !core.note_registry(core.nodes.ask_drain(&node).await)? {
+    if is_managers_name(&node) || !core.note_registry(core.nodes.ask_drain(&node).await)? {
         return Err(Problem::new(Code::NodeUnknown, "no such node is there; see /v1/nodes"));
     }
     DrainAsked { node: &node }.emit();
     Ok(HttpResponse::Accepted().insert_header((CACHE_CONTROL, "no-store")).finish())
-}
-
-/// Managers beat too, but take no publishers.
-fn is_manager(node: &NodeId) -> bool {
-    node.as_str() == SEAT
 }

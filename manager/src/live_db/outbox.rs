@@ -25,7 +25,7 @@ pub struct OutboxRow {
     pub payload: String,
     /// When it was written.
     pub created_at: UnixMs,
-    /// When it was delivered.
+    /// When it was delivered, or refused for good.
     pub shipped_at: Option<UnixMs>,
 }
 
@@ -50,6 +50,18 @@ pub trait Outbox: Send + Sync + 'static {
     /// # Errors
     /// [`LiveDbError::Fenced`] if the shard is not owned under this term; nothing is written then.
     async fn mark_shipped(&self, owned: ShardTerm, seqs: &[u64], now: UnixMs) -> Result<u64, LiveDbError>;
+    /// Puts a message that is refused downstream, for good, into quarantine, and notes it as done with: it is
+    /// [unshipped](Self::unshipped) no more, and nobody tries again.
+    ///
+    /// # Errors
+    /// [`LiveDbError::Fenced`] as for [`mark_shipped`](Self::mark_shipped).
+    async fn mark_refused(
+        &self,
+        owned: ShardTerm,
+        seq: u64,
+        why: &str,
+        now: UnixMs,
+    ) -> Result<(), LiveDbError>;
     /// When the oldest message that has not been shipped was written. Cheap.
     async fn oldest_unshipped(&self) -> Result<Option<UnixMs>, LiveDbError>;
     /// How many messages have not been shipped. Cheap: it is counted as they come and go.

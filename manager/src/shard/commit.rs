@@ -74,6 +74,9 @@ async fn settle(core: &Core, mut works: Vec<Work>) {
                 let now = UnixMs::now();
                 BatchStored { events: &events, outcomes: &outcomes, took: began.elapsed(), now }
                     .emit(&core.metrics);
+                if let Some(shipping) = &core.shipping {
+                    terms.iter().for_each(|owned| shipping.ring(owned.shard));
+                }
                 tell(works, Ok(()));
                 return;
             }

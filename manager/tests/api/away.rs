@@ -80,6 +80,7 @@ switched! { Ledger {
 switched! { Outbox {
     fn unshipped(shard: Shard, limit: usize) -> Vec<OutboxRow>;
     fn mark_shipped(owned: ShardTerm, seqs: &[u64], now: UnixMs) -> u64;
+    fn mark_refused(owned: ShardTerm, seq: u64, why: &str, now: UnixMs) -> ();
     fn oldest_unshipped() -> Option<UnixMs>;
     fn unshipped_count() -> u64;
     fn feed(shard: Shard, after: u64, limit: usize) -> Vec<OutboxRow>;

@@ -15,6 +15,10 @@ use crate::live_db::LiveDbError;
 pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database`, with `sslmode` and `sslrootcert` as libpq knows them.
     pub url: String,
+    /// Instead of the user in the URL.
+    pub username: Option<String>,
+    /// Instead of the password in the URL.
+    pub password: Option<String>,
     /// The cluster that the database belongs to. The first to open an empty database gives it its name.
     pub cluster: String,
     /// The authority that the server's certificate must come from, as `sslrootcert`. If the URL does not say how strict to be,
@@ -42,6 +46,8 @@ impl PostgresOptions {
     pub fn new(url: String, cluster: String) -> Self {
         Self {
             url,
+            username: None,
+            password: None,
             cluster,
             tls_ca_file: None,
             application_name: "onair".to_owned(),
@@ -75,6 +81,12 @@ impl PostgresOptions {
             return Err(wrong("names no database"));
         }
         let mut options = options.application_name(&self.application_name).disable_statement_logging();
+        if let Some(username) = &self.username {
+            options = options.username(username);
+        }
+        if let Some(password) = &self.password {
+            options = options.password(password);
+        }
         if let Some(file) = &self.tls_ca_file {
             let is_told = matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
             options = options.ssl_root_cert(file);

@@ -24,6 +24,17 @@ impl Outbox for PostgresLiveDb {
         self.transaction(move |c| Box::pin(async move { mark_shipped(c, owned, &seqs, now).await })).await
     }
 
+    async fn mark_refused(
+        &self,
+        owned: ShardTerm,
+        seq: u64,
+        why: &str,
+        now: UnixMs,
+    ) -> Result<(), LiveDbError> {
+        let why = why.to_owned();
+        self.transaction(move |c| Box::pin(async move { mark_refused(c, owned, seq, &why, now).await })).await
+    }
+
     async fn oldest_unshipped(&self) -> Result<Option<UnixMs>, LiveDbError> {
         self.call(|c| Box::pin(oldest_unshipped(c))).await
     }
@@ -153,6 +164,30 @@ async fn mark_shipped(
     .rows_affected();
     count_away(c, owned.shard, marked).await?;
     Ok(marked)
+}
+
+async fn mark_refused(
+    c: &mut PgConnection,
+    owned: ShardTerm,
+    seq: u64,
+    why: &str,
+    now: UnixMs,
+) -> Result<(), LiveDbError> {
+    // Fences the whole transaction.
+    mark_shipped(c, owned, &[seq], now).await?;
+    sqlx::query(
+        "INSERT INTO quarantine (event_id, shard, room_id, event, error, at) \
+         SELECT event_id, shard, room_id, payload, $3, $4 FROM outbox WHERE shard = $1 AND seq = $2 \
+         ON CONFLICT (event_id) DO NOTHING",
+    )
+    .bind(shard_number(owned.shard))
+    .bind(number(seq)?)
+    .bind(why)
+    .bind(ms(now)?)
+    .execute(c)
+    .await
+    .map_err(failure)?;
+    Ok(())
 }
 
 /// So many messages of the shard wait no more.

@@ -27,6 +27,20 @@ impl Outbox for SqliteLiveDb {
         settle(tx, done).await
     }
 
+    async fn mark_refused(
+        &self,
+        owned: ShardTerm,
+        seq: u64,
+        why: &str,
+        now: UnixMs,
+    ) -> Result<(), LiveDbError> {
+        self.fence(&[owned], [owned.shard])?;
+        let mut writer = self.connections.writer().await?;
+        let mut tx = begin(&mut writer).await?;
+        let done = mark_refused(&mut tx, owned.shard, seq, why, now).await;
+        settle(tx, done).await
+    }
+
     async fn oldest_unshipped(&self) -> Result<Option<UnixMs>, LiveDbError> {
         let sql = "SELECT min(created_at) AS oldest FROM outbox WHERE shipped_at IS NULL";
         let mut reader = self.connections.reader().await?;
@@ -156,6 +170,28 @@ async fn mark_shipped(
         .await
         .map_err(failure)?;
     Ok(marked)
+}
+
+async fn mark_refused(
+    c: &mut SqliteConnection,
+    shard: Shard,
+    seq: u64,
+    why: &str,
+    now: UnixMs,
+) -> Result<(), LiveDbError> {
+    sqlx::query(
+        "INSERT INTO quarantine (event_id, shard, room_id, event, error, at) \
+         SELECT event_id, shard, room_id, payload, ?3, ?4 FROM outbox WHERE shard = ?1 AND seq = ?2 \
+         ON CONFLICT (event_id) DO NOTHING",
+    )
+    .bind(i64::from(shard.number()))
+    .bind(number(seq)?)
+    .bind(why)
+    .bind(ms(now)?)
+    .execute(&mut *c)
+    .await
+    .map_err(failure)?;
+    mark_shipped(c, shard, &[seq], now).await.map(|_| ())
 }
 
 /// Forgets messages that are old enough, from the oldest of each shard on as far as all are, so that what is kept has no gaps.
