@@ -15,6 +15,13 @@ use onair_cluster::{
 use super::messages::Message;
 use super::{Outcome, SessionEnd, SessionRow, Totals};
 
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
 /// What a store must load before it asks for [`changes`]: these sessions, and the open ones of these rooms.
 #[derive(Debug, Default)]
 pub(super) struct Wanted<'a> {

@@ -5,6 +5,9 @@
 pub(crate) mod addresses;
 pub(crate) mod events;
 pub(crate) mod history;
+pub(crate) mod ledger;
+mod postgres_only;
+mod postgres_owners;
 mod sqlite_only;
 pub(crate) mod stores;
 pub(crate) mod upkeep;

@@ -12,11 +12,18 @@ pub(crate) async fn sqlite() -> (SqliteLiveDb, TempDir) {
     (SqliteLiveDb::open(dir.path()).await.unwrap(), dir)
 }
 
+/// Where a PostgreSQL store is. The server runs as long as this is kept.
+pub(crate) struct Place {
+    pub(crate) server: Arc<Postgres>,
+    pub(crate) database: String,
+}
+
 /// A fresh PostgreSQL store in a database of its own.
-pub(crate) async fn postgres() -> (PostgresLiveDb, Arc<Postgres>) {
+pub(crate) async fn postgres() -> (PostgresLiveDb, Place) {
     let server = server();
-    let options = options(&server, &server.create_database());
-    (PostgresLiveDb::open(&options).await.unwrap(), server)
+    let database = server.create_database();
+    let db = PostgresLiveDb::open(&options(&server, &database)).await.unwrap();
+    (db, Place { server, database })
 }
 
 /// One server for all cases that run at the same time; it ends with the last of them.

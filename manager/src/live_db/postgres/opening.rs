@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
+use sqlx::{ConnectOptions, Connection, Executor, Row};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::PostgresOptions;
@@ -45,23 +45,29 @@ pub(super) async fn open(options: &PostgresOptions) -> Result<PgPool, LiveDbErro
     Ok(pool(options, connect))
 }
 
-/// Migrates, and checks whose database it is, on a connection of its own.
+/// Migrates, and checks whose database it is, on connections of its own: what a pool says when it cannot connect is only
+/// that it could not.
 async fn prepare(options: &PostgresOptions, connect: &PgConnectOptions) -> Result<(), LiveDbError> {
     let silent = |_| LiveDbError::Away(format!("no answer in {CONNECT_MAX:?}"));
-    let mut c = timeout(CONNECT_MAX, connect.connect()).await.map_err(silent)?.map_err(unconnected)?;
-    // Under an advisory lock of sqlx's: of several Managers that start at once, one migrates and the others wait.
-    let silent = |_| LiveDbError::Away(format!("the schema was not migrated in {MIGRATE_MAX:?}"));
-    timeout(MIGRATE_MAX, MIGRATIONS.run(&mut c)).await.map_err(silent)?.map_err(unmigrated)?;
-    let silent = |_| LiveDbError::Away(format!("no answer in {CONNECT_MAX:?}"));
-    timeout(CONNECT_MAX, belong(&mut c, &options.cluster)).await.map_err(silent)??;
-    // The server notices a closed socket, too.
+    let c = timeout(CONNECT_MAX, connect.connect()).await.map_err(silent)?.map_err(unconnected)?;
     let _ = timeout(CONNECT_MAX, c.close()).await;
-    Ok(())
+
+    let one = PgPoolOptions::new().max_connections(1).connect_lazy_with(connect.clone());
+    let prepared = async {
+        // Under an advisory lock of sqlx's: of several Managers that start at once, one migrates and the others wait.
+        let silent = |_| LiveDbError::Away(format!("the schema was not migrated in {MIGRATE_MAX:?}"));
+        timeout(MIGRATE_MAX, MIGRATIONS.run(&one)).await.map_err(silent)?.map_err(unmigrated)?;
+        let silent = |_| LiveDbError::Away(format!("no answer in {CONNECT_MAX:?}"));
+        timeout(CONNECT_MAX, belong(&one, &options.cluster)).await.map_err(silent)?
+    };
+    let prepared = prepared.await;
+    let _ = timeout(CONNECT_MAX, one.close()).await;
+    prepared
 }
 
 /// Wrong credentials (class 28) and a database that does not exist (3D000) are an operator's to mend, and not worth a retry.
 fn unconnected(e: sqlx::Error) -> LiveDbError {
-    let code = e.as_database_error().and_then(|db| db.code()).unwrap_or_default();
+    let code = e.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
     if code.starts_with("28") || code == "3D000" {
         return LiveDbError::Refused(format!("PostgreSQL lets us not in: {}", failure(e)));
     }
@@ -82,13 +88,13 @@ fn unmigrated(e: MigrateError) -> LiveDbError {
 }
 
 /// Gives the database to `cluster`, unless it belongs to another.
-async fn belong(c: &mut PgConnection, cluster: &str) -> Result<(), LiveDbError> {
+async fn belong(pool: &PgPool, cluster: &str) -> Result<(), LiveDbError> {
     sqlx::query("INSERT INTO cluster (name) VALUES ($1) ON CONFLICT DO NOTHING")
         .bind(cluster)
-        .execute(&mut *c)
+        .execute(pool)
         .await
         .map_err(failure)?;
-    let row = sqlx::query("SELECT name FROM cluster").fetch_one(c).await.map_err(failure)?;
+    let row = sqlx::query("SELECT name FROM cluster").fetch_one(pool).await.map_err(failure)?;
     let owner: String = row.try_get("name").map_err(failure)?;
     if owner == cluster {
         Ok(())
