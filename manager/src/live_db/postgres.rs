@@ -43,6 +43,8 @@ pub struct PostgresLiveDb {
     call_timeout: Duration,
 }
 
+/// Transactions that store events at the same time.
+const WRITERS: usize = 4;
 /// How long a closing waits for calls under way.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
 
@@ -110,6 +112,11 @@ impl PostgresLiveDb {
 impl LiveDb for PostgresLiveDb {
     async fn purge(&self, retention: &Retention, now: UnixMs, limit: usize) -> Result<Purged, LiveDbError> {
         upkeep::purge(self, *retention, now, limit).await
+    }
+
+    /// Enough that one hides the latency of another, and half of the connections stay for everything else.
+    fn writers(&self) -> usize {
+        WRITERS
     }
 
     async fn check(&self) -> Result<(), LiveDbError> {
