@@ -165,6 +165,7 @@ async fn keys(registry: &Arc<RedisRegistry>, count: usize) -> Vec<KeyRecord> {
             producer_id: ProducerId::parse("producer-1").unwrap(),
             takeover: Takeover::Idle,
             max_duration: None,
+            max_bitrate: None,
             revoked: false,
             expires_at: UnixMs::now().plus(Duration::from_secs(3_600)),
         };

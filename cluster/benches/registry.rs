@@ -28,6 +28,7 @@ fn record(room: &RoomId) -> KeyRecord {
         producer_id: ProducerId::parse("producer-1").unwrap(),
         takeover: Takeover::Idle,
         max_duration: None,
+        max_bitrate: None,
         revoked: false,
         expires_at: UnixMs(u64::MAX),
     }

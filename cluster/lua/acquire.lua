@@ -12,7 +12,7 @@ if room == '' or sid == '' or key_id == '' then
 end
 
 local function granted(lease)
-  return answer({ 'granted', pick(lease, CARD), lease.maxd })
+  return answer({ 'granted', pick(lease, CARD), lease.maxd, lease.maxb })
 end
 
 local lease = load(room)
@@ -66,8 +66,8 @@ if not lease then
   -- Time keeps epochs rising over a failover, the mark keeps them rising when the clock does not.
   raise_epochs(math.max(shard.epoch + 1, now_us))
   claim.producer, claim.epoch, claim.granted = key.producer, dec(shard.epoch), dec(now)
-  claim.maxd = key.maxd
-  insert(claim, claim.granted, key.maxd, '')
+  claim.maxd, claim.maxb = key.maxd, key.maxb
+  insert(claim, claim.granted, key, '')
   return granted(claim)
 end
 

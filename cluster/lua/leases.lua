@@ -37,7 +37,7 @@ end
 local SESSION_ARGS = #CARD + #FACTS
 
 -- The lease of a room with all its fields, '' for what it has not; nil when there is none.
-local LEASE = { 'until', 'maxd', 'order' }
+local LEASE = { 'until', 'maxd', 'maxb', 'order' }
 for _, names in ipairs({ CARD, FACTS, WANT }) do
   for _, name in ipairs(names) do
     LEASE[#LEASE + 1] = name
@@ -102,15 +102,16 @@ local function until_ttl()
   return dec(now + times.ttl)
 end
 
--- Writes a new lease of this card, with no facts yet, and its event.
-local function insert(session, at, maxd, order)
+-- Writes a new lease of this card, with no facts yet, and its event. What its key allows comes with it, if that is known.
+local function insert(session, at, key, order)
   local fresh = {}
   for _, name in ipairs(CARD) do
     fresh[name] = session[name]
   end
   fresh.live, fresh.media, fresh.facts = '', '', '{}'
   append('granted', at, fresh, '', '')
-  local fields = { 'until', until_ttl(), 'maxd', maxd, 'order', order, 'live', '', 'media', '', 'facts', '{}' }
+  local fields = { 'until', until_ttl(), 'maxd', key and key.maxd or '', 'maxb', key and key.maxb or '',
+    'order', order, 'live', '', 'media', '', 'facts', '{}' }
   for _, name in ipairs(CARD) do
     fields[#fields + 1] = name
     fields[#fields + 1] = session[name]
@@ -233,12 +234,12 @@ end
 
 -- === keys and holds ===
 
-local KEY = { 'room', 'producer', 'rule', 'maxd', 'revoked', 'until' }
+local KEY = { 'room', 'producer', 'rule', 'maxd', 'maxb', 'revoked', 'until' }
 
 -- The record of a live key, or nil when there is none or its time is over.
 local function key_of(id)
   local values = redis.call('HMGET', TAG .. 'key:' .. id, unpack(KEY))
-  if not values[1] or now >= tonumber(values[6]) then
+  if not values[1] or now >= tonumber(values[#KEY]) then
     return nil
   end
   local key = {}
@@ -258,6 +259,7 @@ local function key_at(nth)
     refuse('BADARG not a key\'s record')
   end
   int_or_none(key.maxd)
+  int_or_none(key.maxb)
   int(key['until'])
   return key
 end
@@ -265,7 +267,7 @@ end
 local function write_key(id, key)
   local name = TAG .. 'key:' .. id
   redis.call('HSET', name, 'room', key.room, 'producer', key.producer, 'rule', key.rule, 'maxd', key.maxd,
-    'revoked', key.revoked, 'until', key['until'])
+    'maxb', key.maxb, 'revoked', key.revoked, 'until', key['until'])
   forget_at(name, key['until'])
 end
 

@@ -19,7 +19,7 @@ local function adopt(session)
   -- Whether there was an order is forgotten, but the key still knows.
   local order = (key and key.revoked == '1') and REVOKED or ''
   raise_epochs(tonumber(session.epoch))
-  insert(session, session.granted, key and key.maxd or '', order)
+  insert(session, session.granted, key, order)
   return { sid = session.sid, live = '', order = order, want_until = '' }
 end
 

@@ -20,7 +20,7 @@ use crate::keeper::Desk;
 use crate::registry::{Order, Released};
 
 pub(crate) use doubt::{Cause, Failure};
-pub(crate) use held::{Held, Wanted};
+pub(crate) use held::{Held, Limits, Wanted};
 pub use pass::{Belief, Pass};
 
 /// What a session is told while it holds its lease. The last word wins: after anything but `Held` the session must end.
@@ -61,7 +61,13 @@ impl Lease {
 
     /// The longest the session may last, by its key. The session ends itself, with [`EndReason::Policy`].
     pub fn max_duration(&self) -> Option<Duration> {
-        self.held.max_duration
+        self.held.limits.duration
+    }
+
+    /// The most media it may send, in bits per second as a mean over some seconds, by its key. The session ends itself, with
+    /// [`EndReason::Policy`].
+    pub fn max_bitrate(&self) -> Option<u64> {
+        self.held.limits.bitrate
     }
 
     /// The media path's view of the lease.

@@ -68,6 +68,7 @@ async fn put_key(registry: &LocalRegistry, room: &RoomId) -> LiveKeyId {
         producer_id: ProducerId::parse("producer-1").unwrap(),
         takeover: Takeover::Idle,
         max_duration: Some(Duration::from_secs(60)),
+        max_bitrate: Some(6_000_000),
         revoked: false,
         expires_at: UnixMs(u64::MAX),
     };

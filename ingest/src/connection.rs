@@ -3,6 +3,7 @@
 //! The actor decides; its [pump] moves bytes. What must happen however this ends lives in `Drop`: the lease guard
 //! releases the room, the permit gives the place back, the pump's guard ends the task and with it the socket.
 
+mod bitrate;
 pub(crate) mod outbox;
 mod player;
 mod plays;

@@ -34,6 +34,8 @@ pub(crate) enum StopReason {
     Unconfirmed,
     /// The session was as long as its key allows.
     MaxDuration,
+    /// The session sent more than its key allows.
+    MaxBitrate,
     /// What it played is over.
     PlayEnded,
     /// What it wanted to play never came.
@@ -58,7 +60,7 @@ impl StopReason {
             Self::Superseded => EndReason::Superseded,
             Self::Lost => EndReason::Lost,
             Self::Unconfirmed => EndReason::Unconfirmed,
-            Self::MaxDuration | Self::PlayEnded | Self::PlayNotFound => EndReason::Policy,
+            Self::MaxDuration | Self::MaxBitrate | Self::PlayEnded | Self::PlayNotFound => EndReason::Policy,
             Self::Drain => EndReason::Drain,
             Self::Crash => EndReason::Crash,
         }
@@ -81,6 +83,7 @@ impl StopReason {
             Self::Lost => "lost",
             Self::Unconfirmed => "unconfirmed",
             Self::MaxDuration => "max_duration",
+            Self::MaxBitrate => "max_bitrate",
             Self::PlayEnded => "play_ended",
             Self::PlayNotFound => "play_not_found",
             Self::Drain => "drain",
@@ -92,7 +95,8 @@ impl StopReason {
     pub(crate) const fn status(&self) -> Status {
         match self {
             Self::Superseded | Self::Lost => Status::PublishBadName,
-            Self::Ordered(_) => Status::PublishDenied,
+            // With the same settings it would only be cut again.
+            Self::Ordered(_) | Self::MaxBitrate => Status::PublishDenied,
             _ => Status::PublishRejected,
         }
     }

@@ -251,6 +251,38 @@ async fn an_order_ends_the_session_and_the_encoder_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_sends_more_than_the_key_allows_is_told_so_and_a_burst_is_not_more() {
+    const BITS: u64 = 1_000_000;
+    let node = TestNode::start().await;
+    let (address, _) = node.key_like("room", |record| record.max_bitrate = Some(BITS)).await;
+    let mut publisher = Client::start(&address, Want::Publish, None).await.unwrap();
+    let mut broadcast = Broadcast::new(SHAPE);
+    publisher.send(&Broadcast::headers()).await.unwrap();
+    // Twenty seconds of media at once, which at the allowed rate are six.
+    pictures(&mut publisher, &mut broadcast, 600).await;
+    let mut player = Client::start(&node.address("room", "live"), Want::Play, None).await.unwrap();
+    watch_until(&mut player, 599).await;
+    node.expect("room", "granted live").await;
+    let mut refused = None;
+    let too_much = async {
+        while refused.is_none() {
+            pictures(&mut publisher, &mut broadcast, 20).await;
+            let heard = publisher.step(|event| {
+                if let ClientEvent::Refused { code, description } = event {
+                    refused = Some((code, description));
+                }
+            });
+            let _nothing_yet = tokio::time::timeout(Duration::from_millis(1), heard).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, too_much).await.unwrap();
+    let (code, description) = refused.unwrap();
+    assert_eq!(code, "NetStream.Publish.Denied");
+    assert!(description.contains("1000 kbit/s") && description.contains("lower"), "{description}");
+    node.expect("room", "granted live ended:policy").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn revoking_the_key_ends_the_session() {
     let node = TestNode::start().await;
     let (address, id) = node.key("room").await;

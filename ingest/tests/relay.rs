@@ -96,6 +96,7 @@ impl Cluster {
             producer_id,
             takeover: Takeover::Always,
             max_duration: None,
+            max_bitrate: None,
             revoked: false,
             expires_at,
         };

@@ -36,7 +36,7 @@ impl Desk {
         for (ghost, view) in ghosts.iter().zip(found) {
             let Ok(Some(view)) = view else { continue };
             if view.card.session_id == ghost.session && !table.knows(ghost.session) && self.is_fresh(&view) {
-                self.give_back(&mut table, Grant { card: view.card, max_duration: None });
+                self.give_back(&mut table, Grant { card: view.card, max_duration: None, max_bitrate: None });
             }
         }
         self.count_outstanding(&table);

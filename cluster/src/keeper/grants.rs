@@ -7,7 +7,7 @@ use super::ghosts::Ghost;
 use super::round::{Answers, Call};
 use super::{Refusal, record};
 use crate::ids::SessionId;
-use crate::lease::{Held, Lease, Pass};
+use crate::lease::{Held, Lease, Limits, Pass};
 use crate::registry::{Acquired, Claim, Confirmed, Grant, RegistryError};
 use crate::time::BootTime;
 
@@ -95,8 +95,9 @@ impl Desk {
         let pending = table.claims.remove(&session);
         let Some(waiter) = pending.and_then(|mut pending| pending.abandon(call.over)) else { return };
         let until = self.belief(call.sent);
+        let limits = Limits { duration: grant.max_duration, bitrate: grant.max_bitrate };
         let pass = Pass::new(grant.card.room_id.clone(), grant.card.epoch, Arc::clone(&self.wake));
-        let held = Arc::new(Held::new(grant.card, grant.max_duration, pass, call.sent));
+        let held = Arc::new(Held::new(grant.card, limits, pass, call.sent));
         held.on_answered(confirmed);
         if confirmed {
             held.pass.believe(until);

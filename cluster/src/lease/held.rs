@@ -18,10 +18,18 @@ const EXTRA_EVERY: Duration = Duration::from_secs(1);
 /// After a session went live: two looks at its bitrate, so that it is right within a second.
 const FIRST_LOOKS: [Duration; 2] = [Duration::from_millis(450), Duration::from_millis(900)];
 
+/// What its key allows a session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) duration: Option<Duration>,
+    /// Bits per second.
+    pub(crate) bitrate: Option<u64>,
+}
+
 /// One held lease.
 pub(crate) struct Held {
     pub(crate) card: SessionCard,
-    pub(crate) max_duration: Option<Duration>,
+    pub(crate) limits: Limits,
     pub(crate) pass: Pass,
     pub(crate) signal: watch::Sender<LeaseSignal>,
     granted_at: BootTime,
@@ -73,12 +81,7 @@ pub(crate) struct Agenda {
 }
 
 impl Held {
-    pub(crate) fn new(
-        card: SessionCard,
-        max_duration: Option<Duration>,
-        pass: Pass,
-        granted_at: BootTime,
-    ) -> Self {
+    pub(crate) fn new(card: SessionCard, limits: Limits, pass: Pass, granted_at: BootTime) -> Self {
         let control = Control {
             facts: Facts::default(),
             dirty: false,
@@ -91,7 +94,7 @@ impl Held {
             wanted: None,
         };
         let signal = watch::Sender::new(LeaseSignal::Held);
-        Self { card, max_duration, pass, signal, granted_at, control: Mutex::new(control) }
+        Self { card, limits, pass, signal, granted_at, control: Mutex::new(control) }
     }
 
     /// Applies `f`; true if that changed anything worth sending.

@@ -1,7 +1,7 @@
 //! Another issuer: a platform that mints live keys of its own. Who it is, which keys it signs with, and how its claims are read.
 //!
 //! Claims: `iss` and `aud` as configured (`aud` may be a list that has it), `sub` = producer, `room`, `jti`, `exp`, all
-//! required; `nbf`, `takeover` (`idle`, `never` or `always`) and `max_duration` (seconds) may be there. Such a key has no record
+//! required; `nbf`, `takeover` (`idle`, `never` or `always`), `max_duration` (seconds) and `max_bitrate` (bits per second) may be there. Such a key has no record
 //! before it is first used: the claim brings it along.
 
 use std::fmt;
@@ -125,6 +125,7 @@ impl Issuer {
         let live_key_id = self.live_key_id(&room_id, jti).ok_or(LiveKeyError::BadClaim("jti"))?;
         let takeover = takeover(claims)?;
         let max_duration = max_duration(claims)?;
+        let max_bitrate = max_bitrate(claims)?;
         let at = seconds(claims, "exp")?.ok_or(LiveKeyError::MissingClaim("exp"))?;
         if let Some(from) = seconds(claims, "nbf")?.filter(|from| now.plus(LEEWAY) < *from) {
             return Err(LiveKeyError::NotYetValid { from });
@@ -144,6 +145,7 @@ impl Issuer {
             producer_id: producer_id.clone(),
             takeover,
             max_duration,
+            max_bitrate,
             revoked: false,
             expires_at: at.plus(LEEWAY),
         };
@@ -189,6 +191,14 @@ fn takeover(claims: &Map<String, Value>) -> Result<Takeover, LiveKeyError> {
         None => Ok(Takeover::default()),
         Some(rule) => serde_json::from_value(rule.clone()).map_err(|_| LiveKeyError::BadClaim("takeover")),
     }
+}
+
+fn max_bitrate(claims: &Map<String, Value>) -> Result<Option<u64>, LiveKeyError> {
+    /// More than any encoder sends.
+    const BITS_MAX: u64 = 10_000_000_000;
+    let Some(claim) = claims.get("max_bitrate") else { return Ok(None) };
+    let bits = claim.as_u64().filter(|bits| (1..=BITS_MAX).contains(bits));
+    bits.map(Some).ok_or(LiveKeyError::BadClaim("max_bitrate"))
 }
 
 fn max_duration(claims: &Map<String, Value>) -> Result<Option<Duration>, LiveKeyError> {

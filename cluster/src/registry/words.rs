@@ -80,6 +80,8 @@ pub struct KeyRecord {
     pub takeover: Takeover,
     /// The longest session it may have.
     pub max_duration: Option<Duration>,
+    /// The most media it may send, in bits per second, as a mean over some seconds.
+    pub max_bitrate: Option<u64>,
     /// Revoked keys stay on record until they would have expired, so that the refusal can say so.
     pub revoked: bool,
     /// When the record may be forgotten: [`LEEWAY`](crate::live_key::LEEWAY) after the key expires, since until then a
@@ -114,6 +116,8 @@ pub struct Grant {
     pub card: SessionCard,
     /// The longest it may last.
     pub max_duration: Option<Duration>,
+    /// The most media it may send, in bits per second, as a mean over some seconds.
+    pub max_bitrate: Option<u64>,
 }
 
 /// Who holds a room that someone else wants.

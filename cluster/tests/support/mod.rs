@@ -228,6 +228,7 @@ pub(crate) async fn put_key(registry: &dyn Registry, room: &RoomId, takeover: Ta
         producer_id: ProducerId::parse("producer-1").unwrap(),
         takeover,
         max_duration: None,
+        max_bitrate: None,
         revoked: false,
         expires_at: UnixMs(u64::MAX),
     };

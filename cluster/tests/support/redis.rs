@@ -67,6 +67,7 @@ pub(crate) fn record(room: &RoomId) -> KeyRecord {
         producer_id: ProducerId::parse("producer-1").unwrap(),
         takeover: Takeover::Idle,
         max_duration: Some(Duration::from_secs(3600)),
+        max_bitrate: Some(6_000_000),
         revoked: false,
         expires_at: UnixMs::now().plus(Duration::from_secs(3600)),
     }

@@ -8,6 +8,7 @@ use onair_cluster::time::{BootTime, UnixMs};
 use onair_codec::Media;
 use onair_codec::amf0::AmfLimits;
 
+use super::bitrate::BitrateLimit;
 use crate::probe::{Probe, Seen};
 use crate::room::{FrameKind, Pushed, Source};
 
@@ -30,6 +31,7 @@ pub(crate) struct Publisher {
     players: u32,
     facts_sent: Option<Instant>,
     facts_at_once: u32,
+    limit: Option<BitrateLimit>,
     /// Messages not passed on, since last asked.
     pub(crate) dropped: Dropped,
 }
@@ -72,15 +74,25 @@ impl Publisher {
             players: 0,
             facts_sent: None,
             facts_at_once: FACTS_AT_ONCE,
+            limit: None,
             dropped: Dropped::default(),
         }
+    }
+
+    /// The same under a bitrate that it may not exceed, in bits per second.
+    pub(crate) fn limited(self, bitrate: Option<u64>, now: Instant) -> Self {
+        Self { limit: bitrate.map(|allowed| BitrateLimit::new(allowed, now)), ..self }
     }
 
     /// One message from the wire.
     pub(crate) fn media(&mut self, media: Media, now: Instant, boot: BootTime) {
         self.heard = now;
         self.heard_any = true;
-        self.pass.media(boot, media.payload.len() as u64);
+        let bytes = media.payload.len() as u64;
+        self.pass.media(boot, bytes);
+        if let Some(limit) = &mut self.limit {
+            limit.count(bytes, now);
+        }
         let kind = match self.probe.see(&media) {
             Seen::As(kind) => kind,
             Seen::Useless => {
@@ -108,6 +120,11 @@ impl Publisher {
         if self.source.push(media.kind, kind, media.timestamp.0, media.payload, now) == Pushed::Fenced {
             self.dropped.fenced += 1;
         }
+    }
+
+    /// What to tell a streamer who sends more than the key allows.
+    pub(crate) fn excess(&self) -> Option<String> {
+        self.limit.as_ref().filter(|limit| limit.is_exceeded()).map(BitrateLimit::text)
     }
 
     /// What changed since the last call, at most once a second; the first few changes at once.

@@ -113,7 +113,8 @@ impl Connection {
             return;
         };
         let session = lease.card().session_id;
-        let publisher = Box::new(Publisher::new(lease.pass(), source, self.wiring.config.limits.amf, now));
+        let publisher = Publisher::new(lease.pass(), source, self.wiring.config.limits.amf, now);
+        let publisher = Box::new(publisher.limited(lease.max_bitrate(), now));
         state.tell_pump(Command::Publish { request, publisher });
         state.permit.let_in();
         let counted =

@@ -56,21 +56,32 @@ impl TestNode {
     }
 
     pub(crate) async fn key_with(&self, room: &str, takeover: Takeover) -> (Address, LiveKeyId) {
+        self.key_like(room, |record| record.takeover = takeover).await
+    }
+
+    /// The same with a record that `change` changed.
+    pub(crate) async fn key_like(
+        &self,
+        room: &str,
+        change: impl FnOnce(&mut KeyRecord),
+    ) -> (Address, LiveKeyId) {
         let room_id = RoomId::parse(room).unwrap();
         let producer_id = ProducerId::parse("producer").unwrap();
         let live_key_id = LiveKeyId::random(&room_id);
         let now = UnixMs::now();
         let expires_at = now.plus(Duration::from_secs(3600));
         let key = self.signer.mint(&room_id, &producer_id, &live_key_id, now, expires_at).unwrap();
-        let record = KeyRecord {
+        let mut record = KeyRecord {
             live_key_id: live_key_id.clone(),
             room_id,
             producer_id,
-            takeover,
+            takeover: Takeover::Idle,
             max_duration: None,
+            max_bitrate: None,
             revoked: false,
             expires_at,
         };
+        change(&mut record);
         self.registry.put_key(&record).await.unwrap();
         (self.address(room, key.expose()), live_key_id)
     }

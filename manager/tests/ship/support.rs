@@ -156,6 +156,7 @@ impl Live {
             producer_id: ProducerId::parse(&format!("p-{room}")).unwrap(),
             takeover: Takeover::Idle,
             max_duration: None,
+            max_bitrate: None,
             revoked: false,
             expires_at: UnixMs::now().plus(Duration::from_secs(3_600)),
         };

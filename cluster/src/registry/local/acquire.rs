@@ -79,6 +79,7 @@ impl ShardState {
         self.insert_lease(LeaseState {
             card,
             max_duration: key.max_duration,
+            max_bitrate: key.max_bitrate,
             facts: Facts::default(),
             until: now.plus(self.times.ttl),
             order: None,
@@ -89,7 +90,11 @@ impl ShardState {
     fn granted(&self, claim: &Claim) -> Acquired {
         // Called only when the lease is there; were it not, a backlog is the answer that promises nothing.
         self.leases.get(&claim.room_id).map_or(Acquired::Backlog, |lease| {
-            Acquired::Granted(Grant { card: lease.card.clone(), max_duration: lease.max_duration })
+            Acquired::Granted(Grant {
+                card: lease.card.clone(),
+                max_duration: lease.max_duration,
+                max_bitrate: lease.max_bitrate,
+            })
         })
     }
 

@@ -43,6 +43,7 @@ impl ShardState {
         let key = self.key(now, &card.live_key_id);
         let lease = LeaseState {
             max_duration: key.and_then(|key| key.max_duration),
+            max_bitrate: key.and_then(|key| key.max_bitrate),
             // Whether there was an order is forgotten, but the key still knows.
             order: key.filter(|key| key.revoked).map(|_| Self::revoked_order()),
             facts: Facts::default(),

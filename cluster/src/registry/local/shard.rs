@@ -46,6 +46,8 @@ pub struct ShardState {
 pub(super) struct LeaseState {
     pub(super) card: SessionCard,
     pub(super) max_duration: Option<Duration>,
+    /// In bits per second.
+    pub(super) max_bitrate: Option<u64>,
     pub(super) facts: Facts,
     /// Deadline without grace.
     pub(super) until: UnixMs,

@@ -37,6 +37,7 @@ pub(crate) fn acquired(answer: &Value) -> Result<Acquired> {
         "granted" => Acquired::Granted(Grant {
             card: card(list_at(answer, 1)?)?,
             max_duration: duration(text_at(answer, 2)?)?,
+            max_bitrate: number_or_none(text_at(answer, 3)?)?,
         }),
         "busy" => Acquired::Busy {
             wanted: number_at(answer, 1)? == 1,
@@ -149,8 +150,9 @@ pub(crate) fn key_record(answer: &Value, id: &LiveKeyId) -> Result<Option<KeyRec
             producer_id: parse(text_at(record, 1)?)?,
             takeover: takeover(text_at(record, 2)?)?,
             max_duration: duration(text_at(record, 3)?)?,
-            revoked: text_at(record, 4)? == "1",
-            expires_at: UnixMs(number_at(record, 5)?),
+            max_bitrate: number_or_none(text_at(record, 4)?)?,
+            revoked: text_at(record, 5)? == "1",
+            expires_at: UnixMs(number_at(record, 6)?),
         })
     };
     present(at(own(answer)?, 0)?).map(record).transpose()
@@ -263,6 +265,10 @@ fn takeover(name: &str) -> Result<Takeover> {
 
 fn time(text: &str) -> Result<Option<UnixMs>> {
     if text.is_empty() { Ok(None) } else { Ok(Some(UnixMs(parse(text)?))) }
+}
+
+fn number_or_none(text: &str) -> Result<Option<u64>> {
+    if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
 }
 
 fn duration(ms: &str) -> Result<Option<Duration>> {

@@ -59,6 +59,7 @@ impl Args {
             .text(record.producer_id.as_str())
             .text(takeover_name(record.takeover))
             .text(max.unwrap_or_default())
+            .text(record.max_bitrate.map(|bits| bits.to_string()).unwrap_or_default())
             .text(if record.revoked { "1" } else { "0" })
             .number(record.expires_at.0)
     }

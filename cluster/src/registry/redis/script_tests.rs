@@ -83,6 +83,7 @@ fn record(room: &RoomId) -> KeyRecord {
         producer_id: ProducerId::parse("producer").unwrap(),
         takeover: Takeover::Idle,
         max_duration: None,
+        max_bitrate: None,
         revoked: false,
         expires_at: UnixMs(UnixMs::now().0 + 3_600_000),
     }

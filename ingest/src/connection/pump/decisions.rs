@@ -29,10 +29,13 @@ impl<L: Listener> Pump<L> {
                 Output::Close(close) => self.on_close(close, now),
             }
         }
-        if let Role::Publisher(publisher) = &mut self.role
-            && let Some(change) = publisher.take_facts(now)
-        {
-            self.listener.facts(change);
+        if let Role::Publisher(publisher) = &mut self.role {
+            if let Some(change) = publisher.take_facts(now) {
+                self.listener.facts(change);
+            }
+            if let Some(text) = publisher.excess() {
+                self.begin_close(StopReason::MaxBitrate, &text);
+            }
         }
     }
 

@@ -86,8 +86,9 @@ impl<M: Machine> World<M> {
             }
             (Expected::GrantedFree | Expected::GrantedDead, Acquired::Granted(grant)) => {
                 self.check_grant(&claim, &grant.card)?;
-                let max = self.model.key(now, &claim.live_key_id).and_then(|key| key.max_duration);
-                ensure!(grant.max_duration == max, "another longest duration: {told}");
+                let key = self.model.key(now, &claim.live_key_id);
+                let limits = key.map(|key| (key.max_duration, key.max_bitrate)).unwrap_or_default();
+                ensure!((grant.max_duration, grant.max_bitrate) == limits, "other limits: {told}");
                 let mut events = vec![("granted".to_owned(), claim.session_id)];
                 let mut rings = Vec::new();
                 if expected == Expected::GrantedDead {
@@ -162,6 +163,7 @@ impl<M: Machine> World<M> {
             producer_id: ProducerId::parse("guest").unwrap(),
             takeover: Takeover::Idle,
             max_duration: Some(Duration::from_secs(60)),
+            max_bitrate: Some(6_000_000),
             revoked: false,
             expires_at: self.now.plus(Duration::from_secs(20)),
         }

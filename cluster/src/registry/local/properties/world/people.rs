@@ -53,6 +53,7 @@ impl<M: Machine> World<M> {
             producer_id: ProducerId::parse("producer").unwrap(),
             takeover: rules[key % 4],
             max_duration: (key % 4 == 1).then_some(Duration::from_secs(3_600)),
+            max_bitrate: (key % 4 == 2).then_some(1_000_000 + key as u64),
             revoked,
             expires_at: self.now.plus(Duration::from_secs(2_400)),
         };
