@@ -7,6 +7,7 @@ mod support;
 use onair_cluster::registry::Registry;
 use onair_cluster::registry::redis::{ConnectError, RedisSettings, Secret};
 use onair_testkit::redis::{Cluster, Options, Redis, Replicated};
+use support::old_redis::{self, Age};
 use support::redis::{
     claim, cluster_url, granted, open_all, put_key, release, room, sentinel_url, settings, try_connect,
 };
@@ -136,4 +137,25 @@ async fn where_nobody_is_the_wait_has_an_end() {
     let url = redis.url();
     redis.kill();
     assert!(matches!(refused(&settings(&url)).await, ConnectError::Unreachable { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_older_than_seven_is_refused_with_its_version() {
+    for (age, told) in [(Age::Six, "6.2.14"), (Age::Five, "before 6.0")] {
+        let addr = old_redis::start(age);
+        let expected = ConnectError::TooOld { at: addr.to_string(), version: told.to_owned() };
+        assert_eq!(refused(&settings(&format!("redis://{addr}"))).await, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_lacks_a_slot_of_ours_is_refused_and_says_which() {
+    let cluster = Cluster::start(3, 0);
+    let slot = cluster.servers()[0].command(&["CLUSTER", "KEYSLOT", "{s49}:meta"]).int();
+    for server in cluster.servers() {
+        server.command(&["CLUSTER", "DELSLOTS", &slot.to_string()]);
+    }
+    let error = refused(&settings(&cluster_url(&cluster))).await;
+    let told = format!("slot {slot} has no primary");
+    assert!(matches!(&error, ConnectError::Unreachable { why } if why.contains(&told)), "{error:?}");
 }

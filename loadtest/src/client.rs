@@ -59,11 +59,11 @@ pub struct Client {
     /// From before the connect to the server's start status.
     started_after: Duration,
     /// From what was last sent to what came next.
-    answered_after: Duration,
+    heard_after: Duration,
     /// When something was last sent.
     sent_at: Instant,
     /// From the publish or play command to the server's start status.
-    start_answered_after: Duration,
+    answered_after: Duration,
 }
 
 impl Client {
@@ -111,9 +111,9 @@ impl Client {
             buffer: vec![0; 64 * 1024].into_boxed_slice(),
             early: Vec::new(),
             started_after: Duration::ZERO,
-            answered_after: Duration::ZERO,
+            heard_after: Duration::ZERO,
             sent_at: began,
-            start_answered_after: Duration::ZERO,
+            answered_after: Duration::ZERO,
         };
         let mut early = Vec::new();
         let mut started = false;
@@ -131,7 +131,7 @@ impl Client {
             }
         }
         client.started_after = began.elapsed();
-        client.start_answered_after = client.answered_after;
+        client.answered_after = client.heard_after;
         client.early = early;
         Ok(client)
     }
@@ -143,7 +143,7 @@ impl Client {
 
     /// From the publish or play command to the server's start status.
     pub const fn answered_after(&self) -> Duration {
-        self.start_answered_after
+        self.answered_after
     }
 
     /// Where we are connected from.
@@ -169,7 +169,7 @@ impl Client {
         if n == 0 {
             return Err(ClientError::Closed);
         }
-        self.answered_after = self.sent_at.elapsed();
+        self.heard_after = self.sent_at.elapsed();
         self.peer.handle(Instant::now(), Input::Bytes(&self.buffer[..n]))?;
         self.flush(&mut on_event).await
     }

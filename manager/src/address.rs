@@ -80,6 +80,7 @@ pub(crate) async fn issue(
         producer_id: producer.clone(),
         takeover: wish.takeover,
         max_duration: wish.max_duration,
+        max_bitrate: None,
         revoked: false,
         expires_at: expires_at.plus(LEEWAY),
     };

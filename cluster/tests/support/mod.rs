@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 pub(crate) mod faulty;
+pub(crate) mod old_redis;
 pub(crate) mod redis;
 
 use std::net::IpAddr;

@@ -61,7 +61,7 @@ mod tests {
         (0..seconds * 25).find_map(|frame| {
             let at = Duration::from_millis(frame * 40);
             limit.count(bits_per_second / 8 / 25, start + at);
-            limit.is_exceeded().then(|| at.as_secs())
+            limit.is_exceeded().then_some(at.as_secs())
         })
     }
 

@@ -81,6 +81,7 @@ pub(super) async fn revoke(
         producer_id,
         takeover: Takeover::Never,
         max_duration: None,
+        max_bitrate: None,
         revoked: true,
         expires_at: UnixMs::now().plus(keep),
     };

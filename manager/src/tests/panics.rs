@@ -63,6 +63,7 @@ async fn come_and_go(registry: &LocalRegistry, n: usize) -> SessionId {
         producer_id: ProducerId::parse("p").unwrap(),
         takeover: Takeover::Idle,
         max_duration: None,
+        max_bitrate: None,
         revoked: false,
         expires_at: UnixMs::now().plus(Duration::from_secs(60)),
     };

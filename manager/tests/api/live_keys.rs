@@ -62,6 +62,7 @@ async fn claim_of_the_platform(api: &Api, jti: &str) -> Option<Session> {
         producer_id: "alice".parse().unwrap(),
         takeover: Takeover::Idle,
         max_duration: None,
+        max_bitrate: None,
         revoked: false,
         expires_at: UnixMs::now().plus(Duration::from_secs(60)),
     };

@@ -367,6 +367,7 @@ impl Session {
             producer_id: ProducerId::parse(&format!("p-{room}")).unwrap(),
             takeover: Takeover::Idle,
             max_duration: None,
+            max_bitrate: None,
             revoked: false,
             expires_at: UnixMs::now().plus(Duration::from_secs(3_600)),
         };

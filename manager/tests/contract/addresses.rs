@@ -162,6 +162,7 @@ pub(crate) async fn a_denied_key_is_listed_among_the_others_until_it_may_be_forg
         producer_id: producer("unknown"),
         takeover: Takeover::Idle,
         max_duration: None,
+        max_bitrate: None,
         revoked: true,
         expires_at: at(500),
     };

@@ -254,6 +254,7 @@ pub(super) async fn records(
                 producer_id: text(row, "producer_id")?,
                 takeover: takeover(row.try_get("takeover").map_err(failure)?)?,
                 max_duration: count_opt(row, "max_duration_ms")?.map(Duration::from_millis),
+                max_bitrate: None,
                 revoked: time_opt(row, "revoked_at")?.is_some(),
                 expires_at: time(row, "kept_until")?,
             })
