@@ -1,6 +1,7 @@
 //! A client of the event feed: HTTP/1.1 by hand, so that tests see where the stream ends and how, and read no faster than they
 //! say.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -42,6 +43,28 @@ impl Listener {
         Self::open_with(TcpSocket::new_v4().unwrap(), addr, token, query, last_id).await
     }
 
+    /// Where the feed is now: an id to come back with.
+    pub(crate) async fn begun(addr: SocketAddr, token: &str) -> String {
+        let mut listener = Self::open(addr, token, "", None).await;
+        loop {
+            listener.block().await.expect("the stream ended");
+            if let Some(id) = listener.last_id.take() {
+                return id;
+            }
+        }
+    }
+
+    /// Connects, if the Manager is there and lets us in.
+    pub(crate) async fn try_open(
+        addr: SocketAddr,
+        token: &str,
+        query: &str,
+        last_id: Option<&str>,
+    ) -> Option<Self> {
+        let opened = Self::connect(TcpSocket::new_v4().unwrap(), addr, token, query, last_id).await;
+        opened.ok().filter(|listener| listener.status == 200)
+    }
+
     /// The same on a socket that is set up already.
     pub(crate) async fn open_with(
         socket: TcpSocket,
@@ -50,25 +73,42 @@ impl Listener {
         query: &str,
         last_id: Option<&str>,
     ) -> Self {
-        let mut socket = socket.connect(addr).await.unwrap();
+        Self::connect(socket, addr, token, query, last_id).await.unwrap()
+    }
+
+    async fn connect(
+        socket: TcpSocket,
+        addr: SocketAddr,
+        token: &str,
+        query: &str,
+        last_id: Option<&str>,
+    ) -> io::Result<Self> {
+        let mut socket = socket.connect(addr).await?;
         let last = last_id.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
         let request = format!(
             "GET /v1/events{query} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{last}\r\n"
         );
-        socket.write_all(request.as_bytes()).await.unwrap();
+        socket.write_all(request.as_bytes()).await?;
         let mut socket = BufReader::new(socket);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            let read = timeout(PATIENCE, socket.read_line(&mut head)).await.expect("no answer").unwrap();
-            assert!(read > 0, "closed: {head}");
+            let read = timeout(PATIENCE, socket.read_line(&mut head)).await.expect("no answer")?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
         }
         let status = head[9..12].parse().unwrap();
         let (text, last_comment) = (String::new(), String::new());
-        Self { socket, status, head, text, is_over: false, last_id: None, last_comment }
+        Ok(Self { socket, status, head, text, is_over: false, last_id: None, last_comment })
     }
 
     /// The next block; `None` when the stream has ended in good order.
     pub(crate) async fn block(&mut self) -> Option<Block> {
+        timeout(PATIENCE, self.try_block()).await.expect("nothing comes").unwrap()
+    }
+
+    /// The next block, for whoever can bear that the connection breaks. Not to be called again after it was dropped half-way.
+    pub(crate) async fn try_block(&mut self) -> io::Result<Option<Block>> {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
                 let block = Block::parse(block);
@@ -79,13 +119,13 @@ impl Listener {
                 if let Some(comment) = &block.comment {
                     self.last_comment.clone_from(comment);
                 }
-                return Some(block);
+                return Ok(Some(block));
             }
             if self.is_over {
                 assert_eq!(self.text, "", "the stream ends between two blocks");
-                return None;
+                return Ok(None);
             }
-            timeout(PATIENCE, self.chunk()).await.expect("nothing comes");
+            self.chunk().await?;
         }
     }
 
@@ -117,16 +157,18 @@ impl Listener {
         blocks
     }
 
-    async fn chunk(&mut self) {
+    async fn chunk(&mut self) -> io::Result<()> {
         let mut size = String::new();
-        let read = self.socket.read_line(&mut size).await.unwrap();
-        assert!(read > 0, "cut off");
+        if self.socket.read_line(&mut size).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let size = usize::from_str_radix(size.trim(), 16).unwrap();
         let mut chunk = vec![0; size + 2];
-        self.socket.read_exact(&mut chunk).await.unwrap();
+        self.socket.read_exact(&mut chunk).await?;
         chunk.truncate(size);
         self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         self.is_over = size == 0;
+        Ok(())
     }
 }
 

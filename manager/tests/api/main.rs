@@ -8,6 +8,7 @@ mod away;
 mod broadcasts;
 mod errors;
 mod events;
+mod events_postgres;
 mod forgetful;
 mod health;
 mod limits;

@@ -34,6 +34,8 @@ pub(crate) const TOKEN: &str = "a-test-token-of-32-characters-ok";
 pub(crate) struct Setup {
     pub(crate) dir: TempDir,
     pub(crate) http: SocketAddr,
+    /// The Manager's name among Managers.
+    pub(crate) node: String,
     pub(crate) limits: HttpLimits,
     pub(crate) feed: FeedLimits,
     pub(crate) keys_max: usize,
@@ -50,6 +52,7 @@ impl Setup {
         let registry = Arc::new(LocalRegistry::new(LeaseTimes::default()));
         Self {
             dir,
+            node: "node-1".to_owned(),
             http,
             limits: HttpLimits::default(),
             feed: FeedLimits::default(),
@@ -61,7 +64,7 @@ impl Setup {
     }
 
     fn config(&self) -> ManagerConfig {
-        let node_id = NodeId::parse("node-1").unwrap();
+        let node_id = NodeId::parse(&self.node).unwrap();
         let config = ManagerConfig::new(
             self.http,
             self.dir.path().into(),
