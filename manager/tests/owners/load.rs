@@ -27,6 +27,7 @@ impl Stage {
             producer_id: ProducerId::parse("producer").unwrap(),
             takeover: Takeover::Idle,
             max_duration: None,
+            max_bitrate: None,
             revoked: false,
             expires_at: UnixMs::now().plus(Duration::from_secs(3_600)),
         };
