@@ -4,6 +4,9 @@
 PROFILE ?= checked
 # Seconds for each fuzz target of `make fuzz`.
 FUZZ_SECONDS ?= 60
+# Sessions, and faults of each kind, for the ledger in `make chaos`.
+LEDGER_SESSIONS ?= 2000
+LEDGER_FAULTS ?= 10
 # Faults for each topology of `make chaos`: in five, two kills, two freezes, and a kill of a primary that replicas lag behind.
 CHAOS_FAULTS ?= 50
 
@@ -47,9 +50,11 @@ typos:
 fuzz: ## run every fuzz target of the codec for FUZZ_SECONDS (60) each; needs nightly and cargo-fuzz
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 
-chaos: setup ## long: Redis primaries killed, frozen and made to forget, CHAOS_FAULTS (50) times a topology, once unconfirmed; outages at full length
+chaos: setup ## long: Redis primaries killed, frozen and made to forget, CHAOS_FAULTS (50) times a topology, once unconfirmed; outages at full length; the ledger while everything around it dies LEDGER_FAULTS (10) times
 	ONAIR_CHAOS_FAULTS=$(CHAOS_FAULTS) cargo test --locked --profile $(PROFILE) --test chaos -- --test-threads 1 --nocapture --include-ignored
 	ONAIR_LONG=1 cargo test --locked --profile $(PROFILE) --test outage -- --test-threads 1 --nocapture
+	ONAIR_LONG=1 ONAIR_LEDGER_SESSIONS=$(LEDGER_SESSIONS) ONAIR_LEDGER_FAULTS=$(LEDGER_FAULTS) cargo test --locked --profile $(PROFILE) --test ledger -- --test-threads 1 --nocapture
 
-bench: ## the benchmarks: the codec's chunks, the registry and keeper, the Live DB
+bench: setup ## the benchmarks: the codec's chunks, the registry and keeper, the Live DB; from the first media to Kafka and the event feed
 	cargo bench --locked --workspace
+	cargo test --locked --profile $(PROFILE) --test latency -- --ignored --nocapture

@@ -28,7 +28,7 @@ as_root() {
 debian_packages() {
     local missing=()
     local wanted=(
-        build-essential curl ffmpeg mpv python3-venv
+        build-essential ca-certificates curl ffmpeg mpv python3-venv
         gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
         gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
         redis-server redis-sentinel openssl

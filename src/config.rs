@@ -101,7 +101,7 @@ impl Config {
         {
             return Err(fault("node.advertise", format!("is not a host or host:port: {address:?}")));
         }
-        if node.id.as_ref().is_some_and(|id| onair_manager::is_managers_name(id)) {
+        if node.id.as_ref().is_some_and(onair_manager::is_managers_name) {
             return Err(fault("node.id", "is the name that Managers go by"));
         }
         node.demo().map_err(|problem| fault("node.demo_producer", format!("is no producer: {problem}")))?;

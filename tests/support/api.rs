@@ -72,6 +72,27 @@ impl Api {
         answer(path, self.agent.delete(self.url(path)).header("Authorization", self.bearer()).call())
     }
 
+    /// The status of a POST with this body, or of a DELETE without one, if the Manager answers at all.
+    pub fn try_change(&self, path: &str, body: Option<&Value>) -> Option<Answer> {
+        let response = match body {
+            Some(body) => {
+                self.agent.post(self.url(path)).header("Authorization", self.bearer()).send_json(body)
+            }
+            None => self.agent.delete(self.url(path)).header("Authorization", self.bearer()).call(),
+        };
+        response.is_ok().then(|| answer(path, response))
+    }
+
+    /// Where it asks.
+    pub fn addr(&self) -> SocketAddr {
+        self.base.trim_start_matches("http://").parse().expect("made of an address")
+    }
+
+    /// As whom it asks.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }

@@ -232,6 +232,12 @@ impl WayIn {
         }
     }
 
+    /// To another address of its room.
+    #[must_use]
+    pub fn to(self, address: &Address) -> Self {
+        Self { address: address.clone(), ..self }
+    }
+
     /// From the local address `ip`.
     #[must_use]
     pub fn from(self, ip: IpAddr) -> Self {

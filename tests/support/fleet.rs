@@ -1,7 +1,8 @@
-//! A cluster of real processes: one `onair manager`, some `onair ingest`, one Redis in some topology.
+//! A cluster of real processes: `onair manager`, some `onair ingest`, one Redis in some topology.
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -172,6 +173,10 @@ impl Member {
     }
 }
 
+fn owned(settings: &[(&str, &str)]) -> Vec<(String, String)> {
+    settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
 fn launch(verb: &str, id: &str, home: &Path, settings: &[(String, String)]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_onair"));
     command.arg(verb).env("ONAIR_LOG", "info,onair_cluster=debug,actix_server=warn");
@@ -187,6 +192,8 @@ fn is_ready(http: SocketAddr) -> bool {
 pub struct Fleet {
     pub nodes: Vec<Member>,
     pub manager: Member,
+    /// More Managers than the first, where the Live DB allows them.
+    pub more_managers: Vec<Member>,
     pub store: Store,
     home: TempDir,
     settings: Vec<(String, String)>,
@@ -200,16 +207,26 @@ impl Fleet {
 
     /// The same with settings for all members, as `SECTION__KEY` and value.
     pub fn with(store: Store, nodes: usize, settings: &[(&str, &str)]) -> Self {
-        let settings: Vec<_> =
-            settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Self::with_manager(store, nodes, settings, &[])
+    }
+
+    /// The same with more settings for the Manager.
+    pub fn with_manager(
+        store: Store,
+        nodes: usize,
+        settings: &[(&str, &str)],
+        of_manager: &[(&str, &str)],
+    ) -> Self {
+        let settings = owned(settings);
         let home = tempfile::tempdir().expect("a temporary directory");
         let url = store.url();
-        let mut manager = Member::new("manager", "manager", home.path(), &url, &settings);
+        let of_manager = [settings.clone(), owned(of_manager)].concat();
+        let mut manager = Member::new("manager", "manager", home.path(), &url, &of_manager);
         manager.wait_ready();
         let keys = Api::without_token(manager.http).text("/.well-known/jwks.json");
         let jwks = home.path().join("jwks.json");
         fs::write(&jwks, keys).expect("a file");
-        let mut fleet = Self { nodes: Vec::new(), manager, store, home, settings };
+        let mut fleet = Self { nodes: Vec::new(), manager, more_managers: Vec::new(), store, home, settings };
         fleet.settings.push(("LIVE_KEYS__JWKS_FILE".to_owned(), jwks.display().to_string()));
         for id in ('a'..='z').take(nodes) {
             let node = fleet.member("ingest", &id.to_string(), &url);
@@ -231,10 +248,39 @@ impl Fleet {
         self.nodes.last_mut().expect("just added")
     }
 
-    /// The Manager's API, as its operator.
+    /// One more Manager, with the first one's secrets and settings of its own.
+    pub fn add_manager(&mut self, id: &str, settings: &[(&str, &str)]) {
+        let data = self.home.path().join(id).join("data");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&data).expect("a directory");
+        for secret in ["signing-key.pem", "admin-token"] {
+            fs::copy(self.manager.data_dir().join(secret), data.join(secret))
+                .expect("the first one's secret");
+        }
+        let settings = [self.settings.clone(), owned(settings)].concat();
+        let mut manager = Member::new("manager", id, self.home.path(), &self.store.url(), &settings);
+        manager.wait_ready();
+        self.more_managers.push(manager);
+    }
+
+    /// All Managers, the first one first.
+    pub fn managers(&self) -> impl Iterator<Item = &Member> {
+        [&self.manager].into_iter().chain(&self.more_managers)
+    }
+
+    /// The same, to kill and restart them.
+    pub fn manager_mut(&mut self, n: usize) -> &mut Member {
+        if n == 0 { &mut self.manager } else { &mut self.more_managers[n - 1] }
+    }
+
+    /// The first Manager's API, as its operator.
     pub fn api(&self) -> Api {
+        self.api_of(&self.manager)
+    }
+
+    /// That of one of them.
+    pub fn api_of(&self, manager: &Member) -> Api {
         let token = fs::read_to_string(self.manager.data_dir().join("admin-token")).expect("the admin token");
-        Api::new(self.manager.http, token.trim())
+        Api::new(manager.http, token.trim())
     }
 
     /// A new broadcast address for `producer`.
@@ -278,7 +324,7 @@ impl Fleet {
     /// Everyone's log, for a report of faults.
     pub fn keep_logs(&self, directory: &Path) {
         fs::create_dir_all(directory).expect("a directory");
-        for member in self.nodes.iter().chain([&self.manager]) {
+        for member in self.nodes.iter().chain(self.managers()) {
             fs::write(directory.join(format!("{}.log", member.id)), member.log()).expect("a file");
         }
         for (i, server) in self.store.servers().iter().enumerate() {

@@ -1,12 +1,24 @@
-//! What the Live DB holds in the end: sessions and the messages for downstream, read from its file behind the Manager's back.
+//! What the Live DB holds in the end: sessions and the messages for downstream, read by SQL behind the Manager's back.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
+use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, query_as};
+use sqlx::{ConnectOptions, Connection, query_as};
+
+use tokio::time::timeout;
 
 use super::crowd::attempt_of_agent;
+
+/// How long PostgreSQL may take.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+const SESSIONS: &str = "SELECT session_id, room_id, epoch, node_id, client_agent, granted_at, live_at, ended_at, end_reason \
+     FROM session ORDER BY room_id, epoch";
+const MESSAGES: &str = "SELECT cast(shard AS bigint) AS shard, seq, event_id, room_id, epoch, shipped_at FROM outbox ORDER BY shard, seq";
+const QUARANTINED: &str = "SELECT count(*) FROM quarantine";
 
 /// A session's row.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -22,13 +34,15 @@ pub struct SessionRow {
     pub end_reason: Option<String>,
 }
 
-/// A message for downstream; `id` is the order of commits.
+/// A message for downstream; `seq` is the order of commits in its shard, without gaps.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Message {
-    pub id: i64,
+    pub shard: i64,
+    pub seq: i64,
     pub event_id: String,
     pub room_id: String,
     pub epoch: i64,
+    pub shipped_at: Option<i64>,
 }
 
 /// All of it.
@@ -36,6 +50,7 @@ pub struct Message {
 pub struct Ledger {
     /// By room, then by epoch.
     pub sessions: Vec<SessionRow>,
+    /// By shard, then by number.
     pub messages: Vec<Message>,
     pub quarantined: i64,
 }
@@ -51,15 +66,30 @@ impl Ledger {
         let file = data_dir.join("live.db");
         let mut db: SqliteConnection =
             SqliteConnectOptions::new().filename(file).read_only(true).connect().await?;
-        let sessions = query_as(
-            "SELECT session_id, room_id, epoch, node_id, client_agent, granted_at, live_at, ended_at, end_reason \
-             FROM session ORDER BY room_id, epoch",
-        );
-        let sessions = sessions.fetch_all(&mut db).await?;
-        let messages = query_as("SELECT id, event_id, room_id, epoch FROM outbox ORDER BY id")
-            .fetch_all(&mut db)
-            .await?;
-        let (quarantined,) = query_as("SELECT count(*) FROM quarantine").fetch_one(&mut db).await?;
+        let sessions = query_as(SESSIONS).fetch_all(&mut db).await?;
+        let messages = query_as(MESSAGES).fetch_all(&mut db).await?;
+        let (quarantined,) = query_as(QUARANTINED).fetch_one(&mut db).await?;
+        Ok(Self { sessions, messages, quarantined })
+    }
+
+    /// Reads the Live DB at `url`, all of it as of one moment.
+    pub fn read_postgres(url: &str) -> Result<Self, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let reading = async { timeout(ANSWER_MAX, Self::read_postgres_async(url)).await };
+        match runtime.block_on(reading) {
+            Ok(outcome) => outcome.map_err(|e| e.to_string()),
+            Err(_) => Err("no answer".to_owned()),
+        }
+    }
+
+    async fn read_postgres_async(url: &str) -> sqlx::Result<Self> {
+        let mut db = PgConnection::connect(url).await?;
+        let mut read = db.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let sessions = query_as(SESSIONS).fetch_all(&mut *read).await?;
+        let messages = query_as(MESSAGES).fetch_all(&mut *read).await?;
+        let (quarantined,) = query_as(QUARANTINED).fetch_one(&mut *read).await?;
+        read.rollback().await?;
+        db.close().await?;
         Ok(Self { sessions, messages, quarantined })
     }
 

@@ -16,7 +16,9 @@ pub mod ledger;
 pub mod media;
 pub mod node;
 pub mod process;
+pub mod sse;
 pub mod wait;
+pub mod works;
 
 pub use api::Api;
 pub use client::Publisher;
@@ -25,6 +27,7 @@ pub use fleet::{Fleet, Store};
 pub use node::{Address, Node};
 pub use process::Process;
 pub use wait::{eventually, holds};
+pub use works::Works;
 
 use std::time::Duration;
 

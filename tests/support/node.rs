@@ -161,17 +161,24 @@ impl Node {
 pub fn new_address(api: &Api, producer: &str, request: &Value) -> Address {
     let (status, body) = api.post(&format!("/v1/producers/{producer}/broadcast-url"), request);
     assert_eq!(status, 201, "{body}");
-    let text = |key: &str| body[key].as_str().unwrap_or_else(|| panic!("no {key} in {body}")).to_owned();
-    let address = Address {
-        room: text("room_id"),
-        live_key_id: text("live_key_id"),
-        live_key: text("live_key"),
-        server: text("server"),
-        url: text("url"),
-    };
-    assert_eq!(address.live_key, text("stream_key"));
-    assert_eq!(address.url, format!("{}/{}", address.server, address.live_key));
-    address
+    Address::of(&body)
+}
+
+impl Address {
+    /// What `broadcast-url` answered.
+    pub fn of(body: &Value) -> Self {
+        let text = |key: &str| body[key].as_str().unwrap_or_else(|| panic!("no {key} in {body}")).to_owned();
+        let address = Self {
+            room: text("room_id"),
+            live_key_id: text("live_key_id"),
+            live_key: text("live_key"),
+            server: text("server"),
+            url: text("url"),
+        };
+        assert_eq!(address.live_key, text("stream_key"));
+        assert_eq!(address.url, format!("{}/{}", address.server, address.live_key));
+        address
+    }
 }
 
 /// Both addresses, from the first line that a node prints.

@@ -105,7 +105,7 @@ impl Postgres {
         config.push_str(&lines.join("\n"));
         config.push('\n');
         fs::write(self.data().join("postgresql.conf"), config).expect("a configuration");
-        let access = format!("local all postgres trust\n{transport} all {USER} 127.0.0.1/32 {method}\n");
+        let access = format!("local all postgres trust\n{transport} all all 127.0.0.1/32 {method}\n");
         fs::write(self.data().join("pg_hba.conf"), access).expect("access rules");
     }
 
