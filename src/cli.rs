@@ -21,7 +21,7 @@ Examples:
   onair serve                                 one whole node; RTMP on 1935, API on 127.0.0.1:8080, files in ./onair-data
   onair serve --rtmp 0.0.0.0:1936             the same on another port
   ONAIR__RTMP__IDLE_TIMEOUT=30s onair serve   any setting by environment: ONAIR__<SECTION>__<KEY>
-  onair manager, onair ingest                 one half each, for clusters: many ingest nodes, one Manager, one Redis
+  onair manager, onair ingest                 one half each, for clusters: many ingest nodes, a Redis, one Manager or several
   onair config default > onair.toml           the commented sample file, which is also the reference
   onair config check --config onair.toml      what would be in force, and where each value comes from
 
@@ -37,7 +37,7 @@ pub(crate) enum Command {
     /// Run one ingest node of a cluster: encoders and players, with leases in Redis and the Manager elsewhere
     #[command(after_help = INGEST_HELP)]
     Ingest(Settings),
-    /// Run the Manager of a cluster: database, API and events of all its nodes, with leases in Redis
+    /// Run a Manager of a cluster: database, API and events of all its nodes, with leases in Redis
     #[command(after_help = MANAGER_HELP)]
     Manager(ManagerSettings),
     /// Show or check the configuration
@@ -65,12 +65,15 @@ Examples:
   curl -s http://manager:8080/.well-known/jwks.json > jwks.json && ONAIR__LIVE_KEYS__JWKS_FILE=jwks.json onair ingest";
 
 const MANAGER_HELP: &str = "\
-Needs redis.url; and node.media_domain, or the addresses that it hands out are good on this machine only. A cluster has one
-Manager; a second one waits some seconds whether the first is still alive, and then refuses to start. Broadcasts go on
-while there is none.
+Needs redis.url; and node.media_domain, or the addresses that it hands out are good on this machine only. Broadcasts go on while
+there is none. With postgres.url any number of Managers may run and share the work, each with a node.id of its own, all with
+the same live_keys.signing_key_file and http.admin_token_file; if one dies, the others have its part within ten seconds. Without,
+the database is a file in the data directory, and a cluster has one Manager: a second one waits some seconds whether the first is
+still alive, and then refuses to start. With kafka.brokers, starts and ends of broadcasts go to Kafka, too: docs/events.
 
 Examples:
-  ONAIR__REDIS__URL=redis://10.0.0.5 onair manager --config /etc/onair.toml --data-dir /var/lib/onair";
+  ONAIR__REDIS__URL=redis://10.0.0.5 onair manager --config /etc/onair.toml --data-dir /var/lib/onair
+  ONAIR__POSTGRES__URL=postgres://onair:…@10.0.0.6/onair ONAIR__KAFKA__BROKERS=10.0.0.8:9092 ONAIR__NODE__ID=manager-1 onair manager";
 
 /// What `onair config` can do.
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use onair_cluster::registry::redis::ConnectError;
+use onair_manager::ManagerError;
+use onair_manager::live_db::LiveDbError;
 use thiserror::Error;
 
 use crate::config::{FileError, SecretError};
@@ -74,7 +76,7 @@ pub(crate) enum RunError {
     MixedManagers,
     /// The Manager.
     #[error(transparent)]
-    Manager(#[from] onair_manager::ManagerError),
+    Manager(#[from] ManagerError),
     /// Ingest.
     #[error(transparent)]
     Ingest(#[from] onair_ingest::StartError),
@@ -94,7 +96,8 @@ impl RunError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Secrets(e) => e.exit(),
-            Self::Bind { .. } | Self::Manager(_) | Self::System(_) => Exit::Unavailable,
+            Self::Manager(e) => exit_of_manager(e),
+            Self::Bind { .. } | Self::System(_) => Exit::Unavailable,
             Self::Join(_) | Self::Displaced(_) => Exit::Unavailable,
             Self::NodeId(_)
             | Self::MixedManagers
@@ -121,6 +124,15 @@ fn exit_of(error: &ConnectError) -> Exit {
         | ConnectError::UnknownMaster { .. }
         | ConnectError::Certificates { .. } => Exit::Config,
         // Unreachable, too old, or something that is no Redis at all.
+        _ => Exit::Unavailable,
+    }
+}
+
+/// What is wrong about a Live DB or a Kafka: it is not to be had, or it is not the one that was meant.
+fn exit_of_manager(error: &ManagerError) -> Exit {
+    match error {
+        ManagerError::LiveDb(LiveDbError::Refused(_) | LiveDbError::Unreadable(_))
+        | ManagerError::Kafka(_) => Exit::Config,
         _ => Exit::Unavailable,
     }
 }

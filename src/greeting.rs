@@ -21,8 +21,10 @@ pub(crate) struct Greeting<'a> {
     pub(crate) http: SocketAddr,
     /// `host[:port]` for players.
     pub(crate) media_domain: &'a str,
-    /// Where the admin token is, if there is a Manager.
+    /// Where the Manager keeps what is its own, if there is one.
     pub(crate) data_dir: Option<&'a Path>,
+    /// Where the admin token is, if not there.
+    pub(crate) admin_token_file: Option<&'a Path>,
     /// The demo producer's address, if one is to be shown.
     pub(crate) demo: Option<Demo>,
 }
@@ -52,7 +54,11 @@ impl fmt::Display for Greeting<'_> {
             return writeln!(f, ", probes on http://{http}");
         };
         writeln!(f, ", API on http://{http}, data in {data}")?;
-        let token = format!("-H \"Authorization: Bearer $(cat {}/admin-token)\"", shell(&data.to_string()));
+        let token_file = match self.admin_token_file {
+            Some(file) => shell(&file.display().to_string()),
+            None => format!("{}/admin-token", shell(&data.to_string())),
+        };
+        let token = format!("-H \"Authorization: Bearer $(cat {token_file})\"");
         let api = format!("http://{}", reachable(*http));
         if let Some(demo) = &self.demo {
             let Demo { producer, room, server, stream_key } = demo;
@@ -129,6 +135,7 @@ mod tests {
             http: "127.0.0.1:8080".parse().unwrap(),
             media_domain: "127.0.0.1",
             data_dir: Some(Path::new("./onair data")),
+            admin_token_file: None,
             demo,
         }
         .to_string()
@@ -155,6 +162,7 @@ mod tests {
             http: "127.0.0.1:8080".parse().unwrap(),
             media_domain: "",
             data_dir: None,
+            admin_token_file: None,
             demo: None,
         };
         let ingest = format!(

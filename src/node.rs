@@ -200,6 +200,7 @@ impl Node {
             http,
             media_domain: &self.media_domain,
             data_dir: self.dir.as_ref().map(DataDir::path),
+            admin_token_file: config.http.admin_token_file.as_deref(),
             demo: self.demo(config, stdout.is_terminal()).await,
         };
         let _ = write!(stdout, "{greeting}").and_then(|()| stdout.flush());

@@ -21,7 +21,8 @@ async fn a_manager_starts_and_works_without_its_kafka_and_stops_without_waiting_
     manager.written(40).await;
     assert_eq!(manager.degraded(), ["kafka"]);
     assert_eq!(manager.metric("onair_manager_kafka_up"), 0.0);
-    eventually("the outbox to be counted", async || manager.metric("onair_manager_unshipped") == 40.0).await;
+    eventually("the outbox to be counted", async || manager.metric("onair_manager_outbox_unshipped") == 40.0)
+        .await;
     let began = Instant::now();
     let home = manager.stop(Duration::from_secs(60)).await;
     assert!(began.elapsed() < Duration::from_secs(30), "it waited for what cannot come");

@@ -62,7 +62,10 @@ async fn many_rooms_at_once_are_told_each_in_its_order_and_counted() {
     assert_eq!(manager.metric("onair_manager_shipped_total"), 400.0);
     assert_eq!(manager.metric("onair_manager_kafka_up"), 1.0);
     assert_eq!(manager.degraded(), Vec::<String>::new());
-    support::eventually("the count to be 0", async || manager.metric("onair_manager_unshipped") == 0.0).await;
+    support::eventually("the count to be 0", async || {
+        manager.metric("onair_manager_outbox_unshipped") == 0.0
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
