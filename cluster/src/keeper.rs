@@ -1,7 +1,7 @@
 //! The LeaseKeeper: one per node, it speaks with the registry for every session of the node.
 //!
 //! **Group commit.** One call is in flight at a time; whatever waits meanwhile goes into the next one, except for renewals that
-//! are in no hurry: of those it takes a [slice](rhythm). No timer gathers.
+//! are in no hurry: of those it takes a slice (`keeper/rhythm.rs`). No timer gathers.
 //!
 //! The table of leases, claims and releases lives outside the running task, so [`Keeper::run`] may be dropped, panic and be
 //! started again at any point: nothing is lost, since everything not answered is simply asked again, under the same session id.
