@@ -5,12 +5,14 @@
 //! Every error is a problem (RFC 9457); every answer carries `X-Request-Id`.
 
 mod admit;
+mod audit;
 mod body;
 mod broadcasts;
 mod events;
 mod frame;
 pub(crate) mod health;
 mod issuers;
+mod key_list;
 mod live_keys;
 mod nodes;
 mod openapi;
@@ -19,8 +21,11 @@ mod plays;
 mod problem;
 mod producers;
 mod rooms;
+mod rotate;
 pub(crate) mod server;
 mod sessions;
+mod tokens;
+mod trail;
 mod views;
 
 use std::collections::BTreeMap;
@@ -50,6 +55,10 @@ pub(crate) fn table() -> Vec<Entry> {
     use web::to;
     vec![
         row(issuer,             Method::POST,   "/v1/producers/{producer}/broadcast-url", to(producers::broadcast_url)),
+        row(issuer,             Method::PUT,    "/v1/producers/{producer}",               to(producers::put)),
+        row(viewer,             Method::GET,    "/v1/producers/{producer}",               to(producers::one)),
+        row(viewer,             Method::GET,    "/v1/producers",                          to(producers::list)),
+        row(issuer,             Method::POST,   "/v1/producers/{producer}/live-keys/rotate", to(rotate::rotate)),
         row(viewer,             Method::GET,    "/v1/sessions",                           to(sessions::list)),
         row(viewer,             Method::GET,    "/v1/sessions/{session}",                 to(sessions::one)),
         row(viewer,             Method::GET,    "/v1/rooms/{room}",                       to(rooms::one)),
@@ -59,11 +68,16 @@ pub(crate) fn table() -> Vec<Entry> {
         row(issuer,             Method::DELETE, "/v1/rooms/{room}/hold",                  to(rooms::lift_hold)),
         row(viewer,             Method::GET,    "/v1/broadcasts",                         to(broadcasts::list)),
         row(viewer,             Method::GET,    "/v1/events",                             to(events::listen)),
+        row(viewer,             Method::GET,    "/v1/live-keys",                          to(key_list::list)),
         row(viewer,             Method::GET,    "/v1/live-keys/{live_key}",               to(live_keys::one)),
         row(issuer,             Method::DELETE, "/v1/live-keys/{live_key}",               to(live_keys::revoke)),
         row(admin,              Method::POST,   "/v1/issuers/{issuer}/revocations",       to(issuers::revoke)),
         row(viewer,             Method::GET,    "/v1/nodes",                              to(nodes::list)),
         row(admin,              Method::POST,   "/v1/nodes/{node}/drain",                 to(nodes::drain)),
+        row(admin,              Method::POST,   "/v1/tokens",                             to(tokens::create)),
+        row(admin,              Method::GET,    "/v1/tokens",                             to(tokens::list)),
+        row(admin,              Method::DELETE, "/v1/tokens/{token}",                     to(tokens::revoke)),
+        row(admin,              Method::GET,    "/v1/audit",                              to(audit::list)),
         row(probe,              Method::GET,    "/livez",                                 to(health::livez)),
         row(probe,              Method::GET,    "/readyz",                                to(health::readyz)),
         row(probe,              Method::GET,    "/metrics",                               to(health::metrics)),

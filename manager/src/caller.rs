@@ -9,6 +9,8 @@ use crate::role::Role;
 pub(crate) enum Caller {
     /// Whoever has the token of the data directory.
     AdminToken,
+    /// Whoever has this token.
+    ApiToken { token_id: String, name: String, role: Role },
     /// Somebody whom a platform sent, with a token of its own.
     Platform { issuer: String, subject: String, role: Role },
     /// Whoever may publish into this room.
@@ -20,7 +22,7 @@ impl Caller {
     pub(crate) fn role(&self) -> Option<Role> {
         match self {
             Self::AdminToken => Some(Role::Admin),
-            Self::Platform { role, .. } => Some(*role),
+            Self::ApiToken { role, .. } | Self::Platform { role, .. } => Some(*role),
             Self::LiveKey { .. } => None,
         }
     }
@@ -29,6 +31,7 @@ impl Caller {
     pub(crate) fn kind(&self) -> CallerKind {
         match self {
             Self::AdminToken => CallerKind::AdminToken,
+            Self::ApiToken { .. } => CallerKind::ApiToken,
             Self::Platform { .. } => CallerKind::Platform,
             Self::LiveKey { .. } => CallerKind::LiveKey,
         }
@@ -38,8 +41,17 @@ impl Caller {
     pub(crate) fn id(&self) -> String {
         match self {
             Self::AdminToken => String::new(),
+            Self::ApiToken { token_id, .. } => token_id.clone(),
             Self::Platform { issuer, subject, .. } => format!("{issuer}/{subject}"),
             Self::LiveKey { live_key_id, .. } => live_key_id.to_string(),
+        }
+    }
+
+    /// What people call it, if it has a name beside its id.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::ApiToken { name, .. } => Some(name),
+            _ => None,
         }
     }
 

@@ -9,6 +9,7 @@ use onair_cluster::nodes::{Incarnation, Nodes};
 use onair_cluster::{Registry, RegistryError, UnixMs};
 use tokio::sync::{Mutex, Semaphore, watch};
 
+use crate::audit::Audit;
 use crate::debts::Debts;
 use crate::ends::Asks;
 use crate::feed::Feed;
@@ -22,6 +23,7 @@ use crate::restore::Restored;
 use crate::shard::desk::Desks;
 use crate::shard::ownership::Ownership;
 use crate::ship::Shipping;
+use crate::tokens::TokenCache;
 use crate::{ManagerConfig, ManagerMetrics};
 
 /// How long a fall of the actor is shown.
@@ -41,6 +43,10 @@ pub(crate) struct Core {
     pub(crate) admin_token: AdminToken,
     /// Who is let in at the HTTP face, and how often.
     pub(crate) gate: Gate,
+    /// API tokens that are good.
+    pub(crate) tokens: TokenCache,
+    /// What was done through the API and is not on record yet.
+    pub(crate) audit: Audit,
     pub(crate) metrics: ManagerMetrics,
     pub(crate) prometheus: Arc<prometheus_client::registry::Registry>,
     pub(crate) node_status: Arc<dyn Fn() -> NodeStatus + Send + Sync>,
@@ -89,6 +95,8 @@ impl Core {
         let manager_id = ManagerId { node_id: config.node_id.clone(), incarnation: Incarnation::random() };
         Self {
             gate: Gate::new(&config.limits, keys),
+            tokens: TokenCache::default(),
+            audit: Audit::default(),
             config,
             registry: parts.registry,
             registry_life: parts.registry_life,

@@ -21,8 +21,8 @@ pub(crate) enum Debt {
     KeyRecord(LiveKeyId),
     /// The Live DB: this key of another issuer is denied.
     DenialRow(KeyRecord),
-    /// The registry: likewise.
-    DenialRecord(KeyRecord),
+    /// The registry: the record of this key.
+    Record(KeyRecord),
     /// The Live DB: the room is held, or free.
     HoldRow(RoomId, Option<Hold>),
 }
@@ -33,7 +33,7 @@ pub(crate) enum About {
     KeyRow(LiveKeyId),
     KeyRecord(LiveKeyId),
     DenialRow(LiveKeyId),
-    DenialRecord(LiveKeyId),
+    Record(LiveKeyId),
     HoldRow(RoomId),
 }
 
@@ -43,7 +43,7 @@ impl Debt {
             Self::KeyRow(id, _) => About::KeyRow(id.clone()),
             Self::KeyRecord(id) => About::KeyRecord(id.clone()),
             Self::DenialRow(record) => About::DenialRow(record.live_key_id.clone()),
-            Self::DenialRecord(record) => About::DenialRecord(record.live_key_id.clone()),
+            Self::Record(record) => About::Record(record.live_key_id.clone()),
             Self::HoldRow(room, _) => About::HoldRow(room.clone()),
         }
     }
@@ -52,7 +52,7 @@ impl Debt {
     async fn pay(&self, core: &Core) -> bool {
         let answer = match self {
             Self::KeyRecord(id) => return core.note_registry(core.registry.revoke(id).await).is_ok(),
-            Self::DenialRecord(record) => {
+            Self::Record(record) => {
                 return core.note_registry(core.registry.put_key(record).await).is_ok();
             }
             Self::DenialRow(record) => core.ask_db(core.live_db.deny_key(record, UnixMs::now())).await,

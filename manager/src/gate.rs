@@ -1,4 +1,4 @@
-//! The gate: from a bearer token to who bears it, and how often each may ask. Nothing here waits for the Live DB, so ends,
+//! The gate: from a bearer token to who bears it, and how often each may ask. Nothing here needs the Live DB, so ends,
 //! revocations and the live view work while it is away.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,6 +11,7 @@ use crate::caller::{Caller, CallerKind};
 use crate::config::HttpLimits;
 use crate::core::Core;
 use crate::rates::{Buckets, household};
+use crate::tokens;
 
 /// What the gate needs to know, beside the admin token.
 #[derive(Debug)]
@@ -66,6 +67,9 @@ pub(crate) async fn identify(
 ) -> Result<Caller, Refusal> {
     if core.admin_token.is(token) {
         return Ok(Caller::AdminToken);
+    }
+    if let Some(answer) = tokens::identify(core, token).await {
+        return answer;
     }
     if !is_signed(token) {
         return Err(Refusal::Invalid("this is no token that is good here".to_owned()));

@@ -8,6 +8,7 @@
 
 mod address;
 mod api;
+mod audit;
 mod caller;
 mod cloud_event;
 pub mod config;
@@ -32,11 +33,13 @@ mod reconciled;
 mod reports;
 mod restore;
 mod role;
+mod rotation;
 mod shard;
 mod ship;
 mod start;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use address::BroadcastAddress;
 pub use caller::CallerKind;

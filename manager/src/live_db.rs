@@ -7,6 +7,8 @@
 //! implementation to them.
 
 mod addresses;
+mod audit;
+mod catalogue;
 mod history;
 mod ledger;
 mod messages;
@@ -16,12 +18,15 @@ mod postgres;
 mod rows;
 mod rules;
 mod sqlite;
+mod tokens;
 
 use async_trait::async_trait;
 use onair_cluster::{RoomId, Shard, UnixMs};
 use thiserror::Error;
 
 pub use addresses::Addresses;
+pub use audit::{AuditAction, AuditFilter, AuditLog, AuditRow};
+pub use catalogue::{Catalogue, KeyFilter, KeyPosition, KeyState};
 pub use history::History;
 pub use ledger::Ledger;
 pub use outbox::{FeedSpan, Outbox, OutboxRow};
@@ -32,6 +37,7 @@ pub use rows::{
     Position, Purged, QuarantineRow, RoomRow, SessionEnd, SessionRow, Totals, TotalsOf, WhyRevoked,
 };
 pub use sqlite::SqliteLiveDb;
+pub use tokens::{NewToken, NoTokenId, TokenId, TokenRow, Tokens};
 
 use crate::config::Retention;
 
@@ -62,7 +68,7 @@ pub enum LiveDbError {
 /// Durable memory. Every call is one transaction; an `Err` means that nothing was written, except for
 /// [`LiveDbError::Away`], after which nobody knows.
 #[async_trait]
-pub trait LiveDb: Addresses + Owners + Ledger + Outbox + History {
+pub trait LiveDb: Addresses + Catalogue + Owners + Ledger + Outbox + History + Tokens + AuditLog {
     /// Forgets what `retention` no longer wants, at most `limit` rows of each kind.
     async fn purge(&self, retention: &Retention, now: UnixMs, limit: usize) -> Result<Purged, LiveDbError>;
     /// How many transactions that store events make sense at once. 1: a store with one writer.

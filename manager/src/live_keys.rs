@@ -74,7 +74,7 @@ pub(crate) async fn deny(core: &Core, record: &KeyRecord) -> Result<Revocation, 
             core.debts.forget(&About::DenialRow(id.clone()));
             return Err(e.into());
         }
-        Err(_) => owe(core, Debt::DenialRecord(record.clone()))?,
+        Err(_) => owe(core, Debt::Record(record.clone()))?,
     };
     KeyRevoked { live_key_id: id, is_recorded: revocation == Revocation::Recorded }.emit(&core.metrics);
     Ok(revocation)

@@ -13,7 +13,7 @@ use crate::core::Core;
 use crate::live_db::ShardTerm;
 use crate::shard::commit::{self, NotStored, Work};
 use crate::shard::{beats, foreman};
-use crate::{duties, feed, outage, restore, ship};
+use crate::{audit, duties, feed, outage, restore, ship, tokens};
 
 /// Messages that may wait: each lane has one under way; the rest is for questions.
 const MAILBOX: usize = 128;
@@ -68,6 +68,8 @@ impl Actor for Manager {
         ctx.spawn(duties::watch_shards(Arc::clone(&self.core)).into_actor(self));
         ctx.spawn(duties::ask_again(Arc::clone(&self.core)).into_actor(self));
         ctx.spawn(restore::run(Arc::clone(&self.core)).into_actor(self));
+        ctx.spawn(tokens::keep(Arc::clone(&self.core)).into_actor(self));
+        ctx.spawn(audit::write(Arc::clone(&self.core)).into_actor(self));
         ctx.spawn(duties::keep_records(Arc::clone(&self.core)).into_actor(self));
         ctx.spawn(feed::run(Arc::clone(&self.core)).into_actor(self));
         ctx.spawn(duties::look_at_outbox(Arc::clone(&self.core)).into_actor(self));

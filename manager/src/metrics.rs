@@ -49,6 +49,7 @@ pub struct ManagerMetrics {
     pub(crate) requests: Family<RequestLabels, Counter>,
     pub(crate) request_time: Histogram,
     pub(crate) refused_tokens: Counter,
+    pub(crate) audit_lost: Counter,
 }
 
 /// What became of an event.
@@ -199,6 +200,7 @@ impl ManagerMetrics {
         let to = registry.sub_registry_with_prefix("onair_http");
         to.register("requests", "Requests answered", m.requests.clone());
         to.register_with_unit("request", "Time to answer", Unit::Seconds, m.request_time.clone());
+        to.register("audit_lost", "Entries of the audit log that are in the log only", m.audit_lost.clone());
         to.register("refused_tokens", "Requests with no or a wrong token", m.refused_tokens.clone());
         metrics
     }
@@ -241,6 +243,7 @@ impl ManagerMetrics {
             requests: Family::default(),
             request_time: fast(),
             refused_tokens: Counter::default(),
+            audit_lost: Counter::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::ManagerError;
 use crate::core::OutboxFigures;
-use crate::live_db::{LiveDbError, Outcome, Purged, SessionRow, ShardTerm};
+use crate::live_db::{AuditRow, LiveDbError, NewToken, Outcome, Purged, SessionRow, ShardTerm};
 use crate::metrics::{EventLabels, Fate, KindLabel, ManagerMetrics, RepairKind, RepairLabels, RequestLabels};
 use crate::shard::reconcile::Why;
 
@@ -451,6 +451,20 @@ impl KeyRevoked<'_> {
     }
 }
 
+/// A key ends earlier than it was made to.
+pub(crate) struct KeyShortened<'a> {
+    pub(crate) live_key_id: &'a LiveKeyId,
+    pub(crate) at: UnixMs,
+    /// Both Live DB and registry know.
+    pub(crate) is_recorded: bool,
+}
+
+impl KeyShortened<'_> {
+    pub(crate) fn emit(&self) {
+        info!(live_key_id = %self.live_key_id, at = %self.at, recorded = self.is_recorded, "live key ends sooner");
+    }
+}
+
 /// Somebody wants a room to end.
 pub(crate) struct EndAsked<'a> {
     pub(crate) room: &'a RoomId,
@@ -513,6 +527,67 @@ impl HoldChanged<'_> {
                 recorded = self.is_recorded, "room held"),
             None => info!(room = %self.room, recorded = self.is_recorded, "hold lifted"),
         }
+    }
+}
+
+/// An API token was made.
+pub(crate) struct TokenMade<'a> {
+    pub(crate) token: &'a NewToken,
+}
+
+impl TokenMade<'_> {
+    pub(crate) fn emit(&self) {
+        let NewToken { token_id, name, role, .. } = self.token;
+        info!(%token_id, name, %role, "API token made");
+    }
+}
+
+/// An API token is good no longer.
+pub(crate) struct TokenRevoked<'a> {
+    pub(crate) token: &'a NewToken,
+}
+
+impl TokenRevoked<'_> {
+    pub(crate) fn emit(&self) {
+        let NewToken { token_id, name, role, .. } = self.token;
+        info!(%token_id, name, %role, "API token revoked");
+    }
+}
+
+/// Something was done through the API that must be accounted for.
+pub(crate) struct Audited<'a> {
+    pub(crate) row: &'a AuditRow,
+    /// It will be in the table, too.
+    pub(crate) is_kept: bool,
+}
+
+impl Audited<'_> {
+    pub(crate) fn emit(&self, metrics: &ManagerMetrics) {
+        let AuditRow { caller, caller_id, action, subject, details, request_id, peer, .. } = self.row;
+        let (caller, action, peer) = (caller.name(), action.name(), peer.map(tracing::field::display));
+        info!(caller, caller_id, action, subject, details, request_id, peer, "audit");
+        if !self.is_kept {
+            metrics.audit_lost.inc();
+            error!(
+                action,
+                subject, request_id, "too many entries of the audit log wait; this one is in the log only"
+            );
+        }
+    }
+}
+
+/// The Live DB refuses an entry of the audit log.
+pub(crate) struct AuditRefused<'a> {
+    pub(crate) row: &'a AuditRow,
+    pub(crate) error: &'a LiveDbError,
+}
+
+impl AuditRefused<'_> {
+    pub(crate) fn emit(&self, metrics: &ManagerMetrics) {
+        metrics.audit_lost.inc();
+        let (action, subject, request_id) = (self.row.action.name(), &self.row.subject, &self.row.request_id);
+        error!(action, subject, request_id, error = %self.error,
+            "the Live DB refuses an entry of the audit log; it is in the log only");
     }
 }
 

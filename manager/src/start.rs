@@ -14,10 +14,10 @@ use crate::island;
 use crate::live_db::{LiveDb, LiveDbError, ShardTerm, SqliteLiveDb};
 use crate::parts::RegistryLife;
 use crate::reports::Started;
-use crate::restore;
 use crate::shard::beats;
 use crate::ship::Shipping;
 use crate::{BroadcastAddress, ManagerConfig, ManagerError, ManagerParts};
+use crate::{audit, restore, tokens};
 
 /// How long a start waits for shards that a killed Manager still owns: longer than its lease.
 const OWN_ALL_WITHIN: Duration = Duration::from_secs(15);
@@ -54,6 +54,7 @@ pub async fn start_on(
         core.shipping = shipping.transpose()?.map(Arc::new);
         let core = Arc::new(core);
         let (closed_lost, keys, holds) = prepare(&core).await?;
+        tokens::read(&core, Duration::ZERO).await;
         let shore = island::spawn(Arc::clone(&core)).await?;
         Started { http: shore.http, closed_lost, keys, holds }.emit(&core.metrics);
         let island::Shore { http, stop, ended } = shore;
@@ -177,6 +178,7 @@ impl ManagerHandle {
         drop(stop);
         // Closed without a value: the thread is gone, too.
         let _ = ended.wait_for(|is_ended| *is_ended).await;
+        audit::flush(&core).await;
         core.live_db.close().await;
         left
     }

@@ -5,7 +5,9 @@ use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::{self, BytesMut};
 use actix_web::{HttpRequest, rt};
 use futures_util::StreamExt;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
+use serde_json::Number;
 use tokio::time::timeout;
 
 use super::problem::{Code, Problem};
@@ -34,6 +36,23 @@ pub(super) async fn json<T: DeserializeOwned>(
         return Err(Problem::new(Code::BadBody, "the body must be a JSON object"));
     }
     serde_json::from_slice(body).map_err(|e| Problem::new(Code::BadBody, e.to_string()))
+}
+
+/// A number that has no fraction, however it is written: to JSON Schema, `60.0` is an integer.
+pub(super) fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    whole_or_null(from)?.ok_or_else(|| D::Error::custom("a number is needed, not null"))
+}
+
+/// The same, where there may be none.
+pub(super) fn whole_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    /// Up to here floating point tells all integers apart: 2^53.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let Some(number) = Option::<Number>::deserialize(from)? else { return Ok(None) };
+    let is_whole = |n: &f64| n.fract() == 0.0 && (0.0..=EXACT_MAX).contains(n);
+    let whole = number.as_u64().or_else(|| number.as_f64().filter(is_whole).map(|n| n as u64));
+    whole
+        .map(Some)
+        .ok_or_else(|| D::Error::custom(format!("{number} is not a whole number that is not negative")))
 }
 
 async fn read(mut payload: web::Payload, max: usize) -> Result<BytesMut, Problem> {

@@ -3,12 +3,46 @@
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use onair_cluster::UnixMs;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 
-use super::params::{ListParams, Params};
+use super::params::{self, Params};
 use super::problem::{Problem, ProblemBody};
 use super::views::{BroadcastList, BroadcastView};
 use crate::core::Core;
 use crate::live_db::{BroadcastFilter, BroadcastRow, BroadcastState, Position};
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the document is made from it; requests are read by Params")]
+pub(super) struct BroadcastListParams {
+    /// Only of this room.
+    #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    room: Option<String>,
+    /// Only of this producer.
+    #[param(pattern = "^[A-Za-z0-9_.:@+-]{1,128}$")]
+    producer: Option<String>,
+    /// Only on this node.
+    #[param(pattern = "^[A-Za-z0-9_.-]{1,128}$")]
+    node: Option<String>,
+    /// Only in this state.
+    #[param(inline)]
+    state: Option<StateName>,
+    /// Items of a page; 50 unless given.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// Where the next page begins: `next` of the page before.
+    #[param(pattern = "^[0-9]{1,15}\\.[A-Za-z0-9]{1,64}$")]
+    after: Option<String>,
+}
+
+/// Whether a broadcast is on air.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum StateName {
+    Live,
+    Ended,
+}
 
 fn state(name: &str) -> Option<BroadcastState> {
     match name {
@@ -22,8 +56,7 @@ fn state(name: &str) -> Option<BroadcastState> {
 fn position(text: &str) -> Option<Position> {
     let (started_at, id) = text.split_once('.')?;
     let is_id = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    // SQL's integers are signed.
-    let started_at = started_at.parse().ok().filter(|ms| i64::try_from(*ms).is_ok())?;
+    let started_at = params::digits(started_at)?;
     is_id.then(|| Position { started_at: UnixMs(started_at), broadcast_id: id.to_owned() })
 }
 
@@ -37,7 +70,7 @@ fn cursor(row: &BroadcastRow) -> String {
     path = "/v1/broadcasts",
     operation_id = "listBroadcasts",
     tag = "broadcasts",
-    params(ListParams),
+    params(BroadcastListParams),
     responses(
         (status = 200, description = "A page", body = BroadcastList),
         (status = 400, description = "Unknown or bad parameter", body = ProblemBody, content_type = "application/problem+json"),
@@ -55,11 +88,8 @@ pub(super) async fn list(core: web::Data<Core>, request: HttpRequest) -> Result<
     };
     let limit = params.take_limit(&core.config.limits)?;
     params.finish()?;
-    // One more than asked for tells whether there is a next page.
-    let mut rows = core.ask_db(core.live_db.broadcasts(&filter, limit + 1)).await?;
-    let is_more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| is_more).map(cursor);
+    let rows = core.ask_db(core.live_db.broadcasts(&filter, limit + 1)).await?;
+    let (rows, next) = params::page(rows, limit, cursor);
     let items = rows.iter().map(BroadcastView::from).collect();
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(BroadcastList { items, next }))
 }

@@ -21,7 +21,7 @@ const REQUEST_ID_MAX: usize = 64;
 
 /// A request's id, for handlers.
 #[derive(Clone)]
-pub(super) struct RequestId(String);
+pub(super) struct RequestId(pub(super) String);
 
 pub(super) async fn frame(
     request: ServiceRequest,

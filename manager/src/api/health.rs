@@ -34,7 +34,7 @@ impl Health {
             if !all.is_live_db_up() {
                 node.degraded.push("live_db".to_owned());
             }
-            if all.debts.len() > 0 {
+            if all.debts.len() > 0 || all.audit.is_owed() {
                 node.degraded.push("records_owed".to_owned());
             }
             if all.are_shards_away() {

@@ -8,12 +8,15 @@ use onair_cluster::live_key::LEEWAY;
 use onair_cluster::registry::{KeyRecord, Takeover};
 use onair_cluster::{ProducerId, RoomId, UnixMs};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::body;
 use super::problem::{Code, Problem, ProblemBody};
 use super::producers::seconds;
+use super::trail::Trail;
 use crate::core::Core;
+use crate::live_db::AuditAction;
 use crate::live_keys::{self, Revocation};
 
 /// Denials are kept for ten years at most.
@@ -26,10 +29,14 @@ const NOBODY: &str = "unknown";
 #[serde(deny_unknown_fields)]
 pub(super) struct RevocationRequest {
     /// The claim `jti` of the key.
+    #[schema(min_length = 1, max_length = 256)]
     jti: String,
     /// The claim `room`.
+    #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     room_id: String,
     /// Refuse it for so long: at least until the key expires. Unless given, for as long as a key of this issuer may live.
+    #[schema(minimum = 1, maximum = 315_360_000)]
+    #[serde(default, deserialize_with = "body::whole_or_null")]
     keep_seconds: Option<u64>,
 }
 
@@ -48,7 +55,7 @@ pub(super) struct RevocationView {
     path = "/v1/issuers/{issuer}/revocations",
     operation_id = "revokeForeignKey",
     tag = "live keys",
-    params(("issuer" = String, Path, description = "The issuer's name in the configuration")),
+    params(("issuer" = String, Path, description = "The issuer's name in the configuration", pattern = "^[a-z0-9]{1,16}$")),
     request_body = RevocationRequest,
     responses(
         (status = 200, description = "Revoked, now or before", body = RevocationView),
@@ -66,6 +73,7 @@ pub(super) async fn revoke(
     http: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
+    let trail = Trail::of(&http)?;
     let RevocationRequest { jti, room_id, keep_seconds } = body::json(&core, &http, payload).await?;
     let issuer = core.issuers.iter().find(|issuer| issuer.terms().name == *name);
     let issuer = issuer.ok_or_else(|| Problem::new(Code::IssuerUnknown, "no such issuer is configured"))?;
@@ -89,7 +97,13 @@ pub(super) async fn revoke(
         live_key_id: record.live_key_id.to_string(),
         kept_until: record.expires_at.to_rfc3339(),
     };
-    let revocation = body::carry_out(async move { live_keys::deny(&core, &record).await }).await?;
+    let deny = async move {
+        let revocation = live_keys::deny(&core, &record).await?;
+        let details = json!({"issuer": *name, "room_id": record.room_id.as_str()});
+        trail.note(&core, AuditAction::ForeignKeyRevoked, &record.live_key_id, details);
+        Ok(revocation)
+    };
+    let revocation = body::carry_out(deny).await?;
     let mut response = match revocation {
         Revocation::Recorded => HttpResponse::Ok(),
         Revocation::Owed | Revocation::Unknown => HttpResponse::Accepted(),

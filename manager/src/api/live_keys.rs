@@ -1,15 +1,17 @@
 //! Live keys: looking at one, and revoking it. The key itself is never shown.
 
 use actix_web::http::header::CACHE_CONTROL;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use onair_cluster::registry::KeyRecord;
 use onair_cluster::{LiveKeyId, UnixMs};
+use serde_json::json;
 
 use super::problem::{Code, Problem, ProblemBody};
+use super::trail::Trail;
 use super::views::{LiveKeyState, LiveKeyView};
 use super::{body, params};
 use crate::core::Core;
-use crate::live_db::{KeyRow, LiveDbError};
+use crate::live_db::{AuditAction, KeyRow, LiveDbError};
 use crate::live_keys::{self, Revocation};
 
 impl From<KeyRow> for LiveKeyView {
@@ -54,7 +56,7 @@ impl From<KeyRecord> for LiveKeyView {
     path = "/v1/live-keys/{live_key}",
     operation_id = "getLiveKey",
     tag = "live keys",
-    params(("live_key" = String, Path, description = "The key's id, not the key")),
+    params(("live_key" = String, Path, description = "The key's id, not the key", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses(
         (status = 200, description = "The key's record", body = LiveKeyView),
         (status = 400, description = "Not a live key id", body = ProblemBody, content_type = "application/problem+json"),
@@ -87,7 +89,7 @@ pub(super) async fn one(core: web::Data<Core>, id: web::Path<String>) -> Result<
     path = "/v1/live-keys/{live_key}",
     operation_id = "revokeLiveKey",
     tag = "live keys",
-    params(("live_key" = String, Path, description = "The key's id, not the key")),
+    params(("live_key" = String, Path, description = "The key's id, not the key", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses(
         (status = 202, description = "Revoked; one of Live DB and registry hears of it when it is back"),
         (status = 204, description = "Revoked, now or before"),
@@ -96,9 +98,21 @@ pub(super) async fn one(core: web::Data<Core>, id: web::Path<String>) -> Result<
         (status = 503, description = "Neither Live DB nor registry takes it", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn revoke(core: web::Data<Core>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn revoke(
+    core: web::Data<Core>,
+    id: web::Path<String>,
+    http: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let trail = Trail::of(&http)?;
     let id: LiveKeyId = params::path("live_key", &id)?;
-    match body::carry_out(async move { live_keys::revoke(&core, &id).await }).await? {
+    let revoke = async move {
+        let revocation = live_keys::revoke(&core, &id).await?;
+        if revocation != Revocation::Unknown {
+            trail.note(&core, AuditAction::LiveKeyRevoked, &id, json!({}));
+        }
+        Ok(revocation)
+    };
+    match body::carry_out(revoke).await? {
         Revocation::Recorded => Ok(HttpResponse::NoContent().finish()),
         Revocation::Owed => Ok(HttpResponse::Accepted().finish()),
         Revocation::Unknown => Err(unknown()),

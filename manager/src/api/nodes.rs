@@ -1,15 +1,18 @@
 //! Nodes: which processes of the cluster take publishers and players, how they fare, and draining one.
 
 use actix_web::http::header::CACHE_CONTROL;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use onair_cluster::NodeId;
 use onair_cluster::nodes::{NodeState, NodeView};
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::params;
 use super::problem::{Code, Problem, ProblemBody};
+use super::trail::Trail;
 use crate::core::Core;
+use crate::live_db::AuditAction;
 use crate::parts::is_managers_name;
 use crate::reports::DrainAsked;
 
@@ -105,7 +108,7 @@ pub(super) async fn list(core: web::Data<Core>) -> Result<HttpResponse, Problem>
     path = "/v1/nodes/{node}/drain",
     operation_id = "drainNode",
     tag = "nodes",
-    params(("node" = String, Path, description = "The node's id")),
+    params(("node" = String, Path, description = "The node's id", pattern = "^[A-Za-z0-9_.-]{1,128}$")),
     responses(
         (status = 202, description = "It is told with its next beat, within a second"),
         (status = 400, description = "Not a node id", body = ProblemBody, content_type = "application/problem+json"),
@@ -113,11 +116,17 @@ pub(super) async fn list(core: web::Data<Core>) -> Result<HttpResponse, Problem>
         (status = 503, description = "Registry away", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn drain(core: web::Data<Core>, node: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn drain(
+    core: web::Data<Core>,
+    node: web::Path<String>,
+    http: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let trail = Trail::of(&http)?;
     let node: NodeId = params::path("node", &node)?;
     if is_managers_name(&node) || !core.note_registry(core.nodes.ask_drain(&node).await)? {
         return Err(Problem::new(Code::NodeUnknown, "no such node is there; see /v1/nodes"));
     }
     DrainAsked { node: &node }.emit();
+    trail.note(&core, AuditAction::NodeDrained, &node, json!({}));
     Ok(HttpResponse::Accepted().insert_header((CACHE_CONTROL, "no-store")).finish())
 }

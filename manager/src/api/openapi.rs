@@ -1,17 +1,21 @@
 //! The API's own description, made from the code of the routes.
 
-use std::sync::LazyLock;
-
-use actix_web::HttpResponse;
 use actix_web::http::Method;
 use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpResponse, web};
+use serde_json::Value;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Content, Ref, RefOr, Required, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
+use super::problem::Code;
 use super::{Access, Entry, table};
-use super::{broadcasts, events, health, issuers, live_keys, nodes, plays, producers, rooms, sessions};
+use super::{
+    audit, broadcasts, events, health, issuers, key_list, live_keys, nodes, plays, producers, rooms, rotate,
+    sessions, tokens,
+};
+use crate::core::Core;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +26,10 @@ use super::{broadcasts, events, health, issuers, live_keys, nodes, plays, produc
     ),
     paths(
         producers::broadcast_url,
+        producers::put,
+        producers::one,
+        producers::list,
+        rotate::rotate,
         sessions::list,
         sessions::one,
         rooms::one,
@@ -31,11 +39,16 @@ use super::{broadcasts, events, health, issuers, live_keys, nodes, plays, produc
         rooms::lift_hold,
         broadcasts::list,
         events::listen,
+        key_list::list,
         live_keys::one,
         live_keys::revoke,
         issuers::revoke,
         nodes::list,
         nodes::drain,
+        tokens::create,
+        tokens::list,
+        tokens::revoke,
+        audit::list,
         health::livez,
         health::readyz,
         health::metrics,
@@ -76,6 +89,12 @@ impl Modify for Admission {
 }
 
 fn describe(operation: &mut Operation, access: Access) {
+    // The macro takes every body for required.
+    if let Some(body) = &mut operation.request_body
+        && body.description.as_deref() == Some(MAY_BE_EMPTY)
+    {
+        body.required = Some(Required::False);
+    }
     let responses = &mut operation.responses.responses;
     let mut may = |status: &str, text: String| {
         let response = ResponseBuilder::new().description(text);
@@ -101,11 +120,32 @@ fn describe(operation: &mut Operation, access: Access) {
     operation.security = Some(security);
 }
 
+/// What routes say of a body that may be left out.
+const MAY_BE_EMPTY: &str = "May be empty";
 /// The schemes, by name.
 const TOKEN: &str = "token";
 const LIVE_KEY: &str = "live_key";
 
-static DOCUMENT: LazyLock<String> = LazyLock::new(|| Description::openapi().to_json().unwrap_or_default());
+/// The document as it is served: a few bounds are the operator's.
+pub(super) struct Document(String);
+
+impl Document {
+    pub(super) fn of(core: &Core) -> Self {
+        let mut document = serde_json::to_value(Description::openapi()).unwrap_or_default();
+        for body in ["AddressRequest", "RotateRequest"] {
+            let lifetime =
+                document.pointer_mut(&format!("/components/schemas/{body}/properties/expires_in_seconds"));
+            if let Some(Value::Object(lifetime)) = lifetime {
+                lifetime.insert("maximum".to_owned(), core.config.live_key_ttl_max.as_secs().into());
+            }
+        }
+        let codes = document.pointer_mut("/components/schemas/ProblemBody/properties/code");
+        if let Some(Value::Object(codes)) = codes {
+            codes.insert("enum".to_owned(), Code::ALL.map(Code::name).to_vec().into());
+        }
+        Self(document.to_string())
+    }
+}
 
 /// This document.
 #[utoipa::path(
@@ -115,9 +155,9 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| Description::openapi().to_j
     tag = "health",
     responses((status = 200, description = "OpenAPI 3.1", body = Object))
 )]
-pub(super) async fn document() -> HttpResponse {
+pub(super) async fn document(document: web::Data<Document>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("application/json")
         .insert_header((CACHE_CONTROL, "public, max-age=300"))
-        .body(DOCUMENT.as_str())
+        .body(document.0.clone())
 }

@@ -4,34 +4,10 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use actix_web::web::Query;
-use serde::Deserialize;
-use utoipa::IntoParams;
+use onair_cluster::UnixMs;
 
 use super::problem::Problem;
 use crate::config::HttpLimits;
-
-/// What every list takes.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(
-    dead_code,
-    reason = "the document is made from it; requests are read by Params, which names what is wrong"
-)]
-pub(super) struct ListParams {
-    /// Only of this room.
-    room: Option<String>,
-    /// Only of this producer.
-    producer: Option<String>,
-    /// Only on this node.
-    node: Option<String>,
-    /// Only in this state: `granted` or `live` for sessions, `live` or `ended` for broadcasts.
-    state: Option<String>,
-    /// Items of a page; 50 unless given.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// Where the next page begins: `next` of the page before.
-    after: Option<String>,
-}
 
 /// The parameters of one request that have not been taken yet.
 pub(super) struct Params(Vec<(String, String)>);
@@ -70,6 +46,15 @@ impl Params {
         self.take_text(name).map(|text| parse(&text).ok_or_else(wrong)).transpose()
     }
 
+    /// A time (RFC 3339).
+    pub(super) fn take_time(&mut self, name: &str) -> Result<Option<UnixMs>, Problem> {
+        self.take_with(name, "a time such as 2026-01-31T12:00:00Z", |text| {
+            let time: jiff::Timestamp = text.parse().ok()?;
+            // Before 1970 nothing was broadcast: as good as its first moment.
+            Some(UnixMs(u64::try_from(time.as_millisecond()).unwrap_or(0)))
+        })
+    }
+
     /// How many items are asked for.
     pub(super) fn take_limit(&mut self, limits: &HttpLimits) -> Result<usize, Problem> {
         let max = limits.page_max;
@@ -91,6 +76,24 @@ impl Params {
         let place = self.0.iter().position(|(known, _)| known == name)?;
         Some(self.0.swap_remove(place).1)
     }
+}
+
+/// The rows of a page, out of one more than asked for, and where the next page begins if there is one.
+pub(super) fn page<T>(
+    mut rows: Vec<T>,
+    limit: usize,
+    cursor: impl Fn(&T) -> String,
+) -> (Vec<T>, Option<String>) {
+    let is_more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| is_more).map(cursor);
+    (rows, next)
+}
+
+/// A time in a cursor: milliseconds, up to 15 digits, which is the year 33658.
+pub(super) fn digits(text: &str) -> Option<u64> {
+    let is_fit = (1..=15).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    if is_fit { text.parse().ok() } else { None }
 }
 
 /// A part of the path, parsed.

@@ -24,6 +24,8 @@ const LIFETIMES: std::ops::RangeInclusive<u64> = 10..=30 * 86_400;
 #[serde(default, deny_unknown_fields)]
 pub(super) struct PlayRequest {
     /// How long playing may be started with it; one hour unless given. 10 seconds to 30 days. Who plays stays when it is over.
+    #[schema(minimum = 10, maximum = 2_592_000)]
+    #[serde(default, deserialize_with = "body::whole_or_null")]
     expires_in_seconds: Option<u64>,
 }
 
@@ -45,7 +47,7 @@ pub(super) struct PlayView {
     path = "/v1/rooms/{room}/play-url",
     operation_id = "createPlayUrl",
     tag = "rooms",
-    params(("room" = String, Path, description = "The room")),
+    params(("room" = String, Path, description = "The room", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     request_body(content = PlayRequest, description = "May be empty"),
     responses(
         (status = 201, description = "The address", body = PlayView),

@@ -31,9 +31,14 @@ pub(crate) enum Code {
     NotHeld,
     NodeUnknown,
     IssuerUnknown,
+    TokenUnknown,
+    ProducerUnknown,
     MethodNotAllowed,
     RequestTimeout,
     NotOnAir,
+    RoomTaken,
+    OtherRoom,
+    TooManyTokens,
     BodyTooLarge,
     TooManyRequests,
     Internal,
@@ -46,6 +51,43 @@ pub(crate) enum Code {
 }
 
 impl Code {
+    /// All of them.
+    pub(crate) const ALL: [Self; 28] = [
+        Self::BadRequest,
+        Self::BadParameter,
+        Self::BadBody,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::RoomUnknown,
+        Self::SessionUnknown,
+        Self::SessionEnded,
+        Self::LiveKeyUnknown,
+        Self::NotHeld,
+        Self::NodeUnknown,
+        Self::IssuerUnknown,
+        Self::TokenUnknown,
+        Self::ProducerUnknown,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::NotOnAir,
+        Self::RoomTaken,
+        Self::OtherRoom,
+        Self::TooManyTokens,
+        Self::BodyTooLarge,
+        Self::TooManyRequests,
+        Self::Internal,
+        Self::LiveDbAway,
+        Self::RegistryAway,
+        Self::RegistryFull,
+        Self::Overloaded,
+    ];
+
+    /// As it stands in problems.
+    pub(crate) const fn name(self) -> &'static str {
+        self.row().1
+    }
+
     /// Status, name, title.
     const fn row(self) -> (u16, &'static str, &'static str) {
         match self {
@@ -62,9 +104,14 @@ impl Code {
             Self::NotHeld => (404, "not_held", "The room is not held"),
             Self::NodeUnknown => (404, "node_unknown", "No such node"),
             Self::IssuerUnknown => (404, "issuer_unknown", "No such issuer"),
+            Self::TokenUnknown => (404, "token_unknown", "No such token"),
+            Self::ProducerUnknown => (404, "producer_unknown", "No such producer"),
             Self::MethodNotAllowed => (405, "method_not_allowed", "The path does not take this method"),
             Self::RequestTimeout => (408, "request_timeout", "The request took too long to arrive"),
             Self::NotOnAir => (409, "not_on_air", "Nobody is live in this room"),
+            Self::RoomTaken => (409, "room_taken", "The room belongs to another producer"),
+            Self::OtherRoom => (409, "other_room", "The producer has another room"),
+            Self::TooManyTokens => (409, "too_many_tokens", "There are too many valid tokens"),
             Self::BodyTooLarge => (413, "body_too_large", "The body is too large"),
             Self::TooManyRequests => (429, "too_many_requests", "Too many requests"),
             Self::Internal => (500, "internal", "Our fault"),
@@ -234,6 +281,9 @@ impl From<LiveDbError> for Problem {
                 "history and new addresses must wait; the live view, ends and revocations work",
             )
             .internal(e),
+            LiveDbError::RoomTaken(_) => {
+                Self::new(Code::RoomTaken, "this room is another producer's; choose another id")
+            }
             _ => Self::new(Code::Internal, "the Live DB did not take or give what it should").internal(e),
         }
     }

@@ -5,16 +5,17 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use onair_cluster::registry::Hold;
 use onair_cluster::{RoomId, UnixMs};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::admit::caller;
 use super::problem::{Code, Problem, ProblemBody};
 use super::producers::seconds;
-use super::views::{EndingView, HoldView, RoomState, RoomView, SessionState, SessionView};
+use super::trail::Trail;
+use super::views::{EndingView, HoldView, RoomState, RoomView, SessionView};
 use super::{body, params};
 use crate::caller::Caller;
 use crate::core::Core;
-use crate::live_db::LiveDbError;
+use crate::live_db::{AuditAction, LiveDbError};
 use crate::role::Role;
 use crate::{ends, holds};
 
@@ -27,10 +28,13 @@ const REASON_MAX: usize = 200;
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct EndRequest {
-    /// For the streamer and for our log; at most 200 characters.
+    /// For the streamer and for our log; at most 200 characters, none of them a control character.
+    #[schema(max_length = 200, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     reason: String,
     /// Refuse all publishers of the room for so long, so that an encoder that reconnects does not undo the end. At most 30
     /// days; 0 for no hold.
+    #[schema(minimum = 0, maximum = 2_592_000)]
+    #[serde(deserialize_with = "body::whole")]
     hold_seconds: u64,
 }
 
@@ -39,9 +43,12 @@ pub(super) struct EndRequest {
 #[serde(deny_unknown_fields)]
 pub(super) struct HoldRequest {
     /// For so long from now: 1 second to 30 days.
+    #[schema(minimum = 1, maximum = 2_592_000)]
+    #[serde(deserialize_with = "body::whole")]
     hold_seconds: u64,
-    /// For the streamer and for our log; at most 200 characters.
+    /// For the streamer and for our log; at most 200 characters, none of them a control character.
     #[serde(default)]
+    #[schema(max_length = 200, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     reason: String,
 }
 
@@ -54,13 +61,18 @@ fn check_reason(reason: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// What the audit log is told of a hold.
+fn held(hold: &Hold) -> Value {
+    json!({"until": hold.until.to_rfc3339(), "reason": hold.reason})
+}
+
 /// Who holds a room, since when, with what media age, and whether it is held.
 #[utoipa::path(
     get,
     path = "/v1/rooms/{room}",
     operation_id = "getRoom",
     tag = "rooms",
-    params(("room" = String, Path, description = "1 to 64 characters of A-Z a-z 0-9 _ -")),
+    params(("room" = String, Path, description = "1 to 64 characters of A-Z a-z 0-9 _ -", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses(
         (status = 200, description = "The room", body = RoomView),
         (status = 400, description = "Not a room id", body = ProblemBody, content_type = "application/problem+json"),
@@ -87,11 +99,7 @@ pub(super) async fn one(core: web::Data<Core>, room: web::Path<String>) -> Resul
         room_id: room.to_string(),
         producer_id: producer.map(ToString::to_string),
         created_at: row.as_ref().map(|row| row.created_at.to_rfc3339()),
-        state: match lease.as_ref().map(SessionState::of) {
-            None => RoomState::OffAir,
-            Some(SessionState::Granted) => RoomState::Granted,
-            Some(SessionState::Live) => RoomState::Live,
-        },
+        state: RoomState::of(lease.as_ref()),
         session: lease.as_ref().map(|lease| SessionView::of(lease, UnixMs::now())),
         hold: hold.as_ref().map(|hold| HoldView::of(&room, hold)),
     };
@@ -104,7 +112,7 @@ pub(super) async fn one(core: web::Data<Core>, room: web::Path<String>) -> Resul
     path = "/v1/rooms/{room}/end",
     operation_id = "endRoom",
     tag = "rooms",
-    params(("room" = String, Path, description = "The room")),
+    params(("room" = String, Path, description = "The room", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     request_body(content = EndRequest, description = "May be empty"),
     responses(
         (status = 202, description = "The session is told to end", body = EndingView),
@@ -122,18 +130,30 @@ pub(super) async fn end(
     http: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
+    let trail = Trail::of(&http)?;
     let room: RoomId = params::path("room", &room)?;
     let request: EndRequest = body::json(&core, &http, payload).await?;
     check_reason(&request.reason)?;
     let hold_for = seconds("hold_seconds", Some(request.hold_seconds), 0..=HOLD_MAX)?;
     let hold_for = hold_for.filter(|d| !d.is_zero());
-    if hold_for.is_some() && matches!(caller(&http)?, Caller::LiveKey { .. }) {
+    if hold_for.is_some() && matches!(trail.caller, Caller::LiveKey { .. }) {
         let detail = "a live key may end its broadcast, not hold its room: that needs the role issuer";
         return Err(Problem::new(Code::Forbidden, detail).with("role_needed", Role::Issuer.name()));
     }
     let hold = hold_for.map(|d| Hold { until: UnixMs::now().plus(d), reason: request.reason.clone() });
     let (ours, this_room) = (core.clone(), room.clone());
-    let end = async move { ends::end(&ours, &this_room, &request.reason, hold).await };
+    let end = async move {
+        let ending = ends::end(&ours, &this_room, &request.reason, hold).await?;
+        let session = ending.told.as_ref().map(|lease| lease.card.session_id.to_string());
+        if session.is_some() {
+            let details = json!({"session_id": session, "reason": request.reason});
+            trail.note(&ours, AuditAction::RoomEnded, &this_room, details);
+        }
+        if let Some(hold) = &ending.hold {
+            trail.note(&ours, AuditAction::RoomHeld, &this_room, held(hold));
+        }
+        Ok(ending)
+    };
     let ending = body::carry_out(end).await?;
     let hold = ending.hold.as_ref().map(|hold| HoldView::of(&room, hold));
     if let Some(lease) = ending.told {
@@ -154,7 +174,7 @@ pub(super) async fn end(
     path = "/v1/rooms/{room}/hold",
     operation_id = "putHold",
     tag = "rooms",
-    params(("room" = String, Path, description = "The room; it need not be on record")),
+    params(("room" = String, Path, description = "The room; it need not be on record", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     request_body = HoldRequest,
     responses(
         (status = 200, description = "The hold is in force and on record", body = HoldView),
@@ -171,13 +191,19 @@ pub(super) async fn put_hold(
     http: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
+    let trail = Trail::of(&http)?;
     let room: RoomId = params::path("room", &room)?;
     let HoldRequest { hold_seconds, reason } = body::json(&core, &http, payload).await?;
     check_reason(&reason)?;
     let hold_for = seconds("hold_seconds", Some(hold_seconds), 1..=HOLD_MAX)?.unwrap_or_default();
     let hold = Hold { until: UnixMs::now().plus(hold_for), reason };
     let view = HoldView::of(&room, &hold);
-    let is_recorded = body::carry_out(async move { holds::put(&core, &room, &hold).await }).await?;
+    let put = async move {
+        let is_recorded = holds::put(&core, &room, &hold).await?;
+        trail.note(&core, AuditAction::RoomHeld, &room, held(&hold));
+        Ok(is_recorded)
+    };
+    let is_recorded = body::carry_out(put).await?;
     let mut response = if is_recorded { HttpResponse::Ok() } else { HttpResponse::Accepted() };
     Ok(response.insert_header((CACHE_CONTROL, "no-store")).json(view))
 }
@@ -188,7 +214,7 @@ pub(super) async fn put_hold(
     path = "/v1/rooms/{room}/hold",
     operation_id = "liftHold",
     tag = "rooms",
-    params(("room" = String, Path, description = "The room")),
+    params(("room" = String, Path, description = "The room", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses(
         (status = 202, description = "Lifted; the Live DB hears of it when it is back"),
         (status = 204, description = "Lifted"),
@@ -200,9 +226,18 @@ pub(super) async fn put_hold(
 pub(super) async fn lift_hold(
     core: web::Data<Core>,
     room: web::Path<String>,
+    http: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
+    let trail = Trail::of(&http)?;
     let room: RoomId = params::path("room", &room)?;
-    match body::carry_out(async move { holds::lift(&core, &room).await }).await? {
+    let lift = async move {
+        let lifted = holds::lift(&core, &room).await?;
+        if lifted.is_some() {
+            trail.note(&core, AuditAction::HoldLifted, &room, json!({}));
+        }
+        Ok(lifted)
+    };
+    match body::carry_out(lift).await? {
         Some(true) => Ok(HttpResponse::NoContent().finish()),
         Some(false) => Ok(HttpResponse::Accepted().finish()),
         None => Err(Problem::new(Code::NotHeld, "there is no hold to lift")),

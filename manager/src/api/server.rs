@@ -11,6 +11,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, dev::Extensions, rt::net::TcpStream, web};
 
 use super::health::Health;
+use super::openapi::Document;
 use super::{configure, configure_health, frame};
 use socket2::SockRef;
 
@@ -30,8 +31,10 @@ const DISCONNECT: Duration = Duration::from_secs(1);
 pub(crate) fn listen(core: &Arc<Core>) -> Result<(Server, SocketAddr), ManagerError> {
     let data = web::Data::from(Arc::clone(core));
     let health = web::Data::new(Health::of(core));
+    let document = web::Data::new(Document::of(core));
     serve(core.config.http, core.config.limits, move |app| {
-        app.app_data(data.clone()).app_data(health.clone()).configure(configure);
+        let app = app.app_data(data.clone()).app_data(health.clone()).app_data(document.clone());
+        app.configure(configure);
     })
 }
 

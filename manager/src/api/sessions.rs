@@ -6,8 +6,9 @@ use futures_util::StreamExt;
 use futures_util::stream::iter;
 use onair_cluster::registry::LeaseView;
 use onair_cluster::{NodeId, ProducerId, RoomId, SessionId, Shard, UnixMs};
+use utoipa::IntoParams;
 
-use super::params::{self, ListParams, Params};
+use super::params::{self, Params};
 use super::problem::{Code, Problem, ProblemBody};
 use super::views::{SessionList, SessionState, SessionView};
 use crate::core::Core;
@@ -18,6 +19,30 @@ use crate::live_db::SessionRow;
 const SCAN_MAX: usize = 20_000;
 /// Shards whose first page is fetched before it is known to be needed.
 const SHARDS_AHEAD: usize = 8;
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the document is made from it; requests are read by Params")]
+pub(super) struct SessionListParams {
+    /// Only of this room.
+    #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    room: Option<String>,
+    /// Only of this producer.
+    #[param(pattern = "^[A-Za-z0-9_.:@+-]{1,128}$")]
+    producer: Option<String>,
+    /// Only on this node.
+    #[param(pattern = "^[A-Za-z0-9_.-]{1,128}$")]
+    node: Option<String>,
+    /// Only in this state.
+    #[param(inline)]
+    state: Option<SessionState>,
+    /// Items of a page; 50 unless given.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// Where the next page begins: `next` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    after: Option<String>,
+}
 
 struct Filter {
     room: Option<RoomId>,
@@ -52,16 +77,15 @@ impl Filter {
     }
 }
 
-/// `34.room-42`: the order of the list is by shard, then room. Neither ever changes, so a session that is live throughout a
-/// walk is met once.
+/// The last room seen: the order of the list is by shard, then room. Neither ever changes, so a session that is live throughout
+/// a walk is met once.
 fn place(text: &str) -> Option<(Shard, RoomId)> {
-    let (shard, room) = text.split_once('.')?;
-    let room: RoomId = room.parse().ok()?;
-    (shard == room.shard().to_string()).then(|| (room.shard(), room))
+    let room: RoomId = text.parse().ok()?;
+    Some((room.shard(), room))
 }
 
 fn cursor(lease: &LeaseView) -> String {
-    format!("{}.{}", lease.card.room_id.shard(), lease.card.room_id)
+    lease.card.room_id.to_string()
 }
 
 /// Publishers on this cluster now, by shard and room.
@@ -70,32 +94,50 @@ fn cursor(lease: &LeaseView) -> String {
     path = "/v1/sessions",
     operation_id = "listSessions",
     tag = "sessions",
-    params(ListParams),
+    params(SessionListParams),
     responses(
         (status = 200, description = "A page", body = SessionList),
         (status = 400, description = "Unknown or bad parameter", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Registry away", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The registry is away, all of it", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn list(core: web::Data<Core>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let filter = Filter::of(&core, request.query_string())?;
-    let (leases, next) = if let Some(room) = &filter.room {
+    let page = if let Some(room) = &filter.room {
         let is_ahead = filter.after.as_ref().is_none_or(|after| *after < (room.shard(), room.clone()));
         let lease = core.note_registry(core.registry.lease(room).await)?;
-        (lease.into_iter().filter(|lease| is_ahead && filter.matches(lease)).collect(), None)
+        let found = lease.into_iter().filter(|lease| is_ahead && filter.matches(lease)).collect();
+        Page { found, ..Page::default() }
     } else {
         walk(&core, &filter).await?
     };
     let now = UnixMs::now();
-    let items = leases.iter().map(|lease| SessionView::of(lease, now)).collect();
-    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(SessionList { items, next }))
+    let list = SessionList {
+        items: page.found.iter().map(|lease| SessionView::of(lease, now)).collect(),
+        next: page.next,
+        shards_away: page.away.iter().map(ToString::to_string).collect(),
+    };
+    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(list))
 }
 
-/// Matching leases after `filter.after`, and where the next page begins, if there is one. The first pages of the next few
-/// shards are fetched ahead, so that a walk over all of them does not wait for 64 answers one after the other.
-async fn walk(core: &Core, filter: &Filter) -> Result<(Vec<LeaseView>, Option<String>), Problem> {
-    let mut found: Vec<LeaseView> = Vec::new();
-    let mut seen = 0;
+/// What a walk found.
+#[derive(Default)]
+struct Page {
+    found: Vec<LeaseView>,
+    /// Where the next page begins, if there is one.
+    next: Option<String>,
+    /// Shards that were to be on this page and did not answer.
+    away: Vec<Shard>,
+}
+
+/// Matching leases after `filter.after`. The first pages of the next few shards are fetched ahead, so that a walk over all of
+/// them does not wait for 64 answers one after the other.
+///
+/// A shard that does not answer is named and left out: what is live elsewhere is worth knowing, above all then. If none of the
+/// first [`SHARDS_AHEAD`] answers, the registry is away.
+async fn walk(core: &Core, filter: &Filter) -> Result<Page, Problem> {
+    let mut walked = Page::default();
+    let (mut seen, mut answered) = (0, 0);
     let first = filter.after.as_ref().map_or(0, |(shard, _)| shard.index());
     let pages = Shard::all().skip(first).map(|shard| {
         let after = filter.after.as_ref().filter(|(s, _)| *s == shard).map(|(_, room)| room.clone());
@@ -103,33 +145,46 @@ async fn walk(core: &Core, filter: &Filter) -> Result<(Vec<LeaseView>, Option<St
     });
     let mut pages = iter(pages).buffered(SHARDS_AHEAD);
     while let Some((shard, page)) = pages.next().await {
-        let mut page = core.note_registry(page)?;
+        let mut page = core.note_registry(page);
         loop {
-            let is_last = page.len() < LEASES_PAGE;
-            let after = page.last().map(|lease| lease.card.room_id.clone());
-            for lease in page {
+            let leases = match page {
+                Ok(leases) => leases,
+                Err(e) => {
+                    walked.away.push(shard);
+                    let is_last = shard.index() + 1 == usize::from(Shard::COUNT);
+                    if answered == 0 && (is_last || walked.away.len() >= SHARDS_AHEAD) {
+                        return Err(e.into());
+                    }
+                    break;
+                }
+            };
+            answered += 1;
+            let is_last = leases.len() < LEASES_PAGE;
+            let after = leases.last().map(|lease| lease.card.room_id.clone());
+            for lease in leases {
                 seen += 1;
                 let is_match = filter.matches(&lease);
                 // One more than asked for: now it is known that there is a next page.
-                if is_match && found.len() == filter.limit {
-                    let next = found.last().map(cursor);
-                    return Ok((found, next));
+                if is_match && walked.found.len() == filter.limit {
+                    walked.next = walked.found.last().map(cursor);
+                    return Ok(walked);
                 }
                 let place = (seen >= SCAN_MAX).then(|| cursor(&lease));
                 if is_match {
-                    found.push(lease);
+                    walked.found.push(lease);
                 }
                 if place.is_some() {
-                    return Ok((found, place));
+                    walked.next = place;
+                    return Ok(walked);
                 }
             }
             if is_last {
                 break;
             }
-            page = core.note_registry(core.registry.leases(shard, after.as_ref(), LEASES_PAGE).await)?;
+            page = core.note_registry(core.registry.leases(shard, after.as_ref(), LEASES_PAGE).await);
         }
     }
-    Ok((found, None))
+    Ok(walked)
 }
 
 /// One publisher, as long as it is there. Of one that has ended, the problem tells when and why.
@@ -138,7 +193,7 @@ async fn walk(core: &Core, filter: &Filter) -> Result<(Vec<LeaseView>, Option<St
     path = "/v1/sessions/{session}",
     operation_id = "getSession",
     tag = "sessions",
-    params(("session" = String, Path, description = "32 hexadecimal digits")),
+    params(("session" = String, Path, description = "32 hexadecimal digits", pattern = "^[0-9a-fA-F]{32}$")),
     responses(
         (status = 200, description = "The session", body = SessionView),
         (status = 400, description = "Not a session id", body = ProblemBody, content_type = "application/problem+json"),

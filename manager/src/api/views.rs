@@ -1,11 +1,12 @@
 //! What the API shows, name by name. Times are RFC 3339 with milliseconds; what is not known is null, never left out.
 
-use onair_cluster::events::{AudioFacts, VideoFacts};
+use onair_cluster::events::{AudioFacts, EndReason, VideoFacts};
 use onair_cluster::registry::{Hold, LeaseView, Takeover};
 use onair_cluster::{RoomId, UnixMs};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::BroadcastAddress;
 use crate::live_db::{BroadcastRow, WhyRevoked};
 
 /// An address to publish to. Secret: it is not shown again.
@@ -25,6 +26,21 @@ pub(super) struct AddressView {
     pub(super) stream_key: String,
     /// When the key opens nothing any more.
     pub(super) expires_at: String,
+}
+
+impl From<BroadcastAddress> for AddressView {
+    fn from(address: BroadcastAddress) -> Self {
+        let key = address.live_key.expose().to_owned();
+        Self {
+            url: address.url(),
+            room_id: address.room_id.to_string(),
+            live_key_id: address.live_key_id.to_string(),
+            live_key: key.clone(),
+            server: address.server,
+            stream_key: key,
+            expires_at: address.expires_at.to_rfc3339(),
+        }
+    }
 }
 
 /// A publisher on this cluster, now.
@@ -56,7 +72,7 @@ pub(super) struct SessionView {
 }
 
 /// Whether media has come.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SessionState {
     /// The publisher may send.
@@ -142,6 +158,9 @@ pub(super) struct SessionList {
     pub(super) items: Vec<SessionView>,
     /// For `after`; null on the last page.
     pub(super) next: Option<String>,
+    /// Parts of the registry that did not answer: what is live in their rooms is missing from this page. Empty, as it nearly
+    /// always is: the page is complete.
+    pub(super) shards_away: Vec<String>,
 }
 
 /// What viewers saw go on air and off air.
@@ -159,10 +178,7 @@ pub(super) struct BroadcastView {
     ended_at: Option<String>,
     /// When the end was noticed.
     detected_at: Option<String>,
-    /// One of a closed set: `unpublished`, `disconnected`, `timeout`, `ended_by_api`, `revoked`, `superseded`, `policy`,
-    /// `drain`, `crash`, `lost`, `unconfirmed`, `protocol_error`.
-    #[schema(value_type = Option<String>)]
-    end_reason: Option<&'static str>,
+    end_reason: Option<EndReasonName>,
 }
 
 impl From<&BroadcastRow> for BroadcastView {
@@ -177,7 +193,56 @@ impl From<&BroadcastRow> for BroadcastView {
             started_at: row.started_at.to_rfc3339(),
             ended_at: row.end.map(|end| end.ended_at.to_rfc3339()),
             detected_at: row.end.map(|end| end.detected_at.to_rfc3339()),
-            end_reason: row.end.map(|end| end.reason.as_str()),
+            end_reason: row.end.map(|end| end.reason.into()),
+        }
+    }
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum EndReasonName {
+    /// The encoder said goodbye.
+    Unpublished,
+    /// The socket closed without a goodbye.
+    Disconnected,
+    /// No media for too long, or none at all.
+    Timeout,
+    /// Somebody ended it through the API.
+    EndedByApi,
+    /// Its live key was revoked.
+    Revoked,
+    /// A newer session took the room over.
+    Superseded,
+    /// It broke a limit of its key or of the node.
+    Policy,
+    /// Its node was shut down in an orderly way.
+    Drain,
+    /// Our own fault.
+    Crash,
+    /// Nobody was left to report.
+    Lost,
+    /// The registry could not vouch for it.
+    Unconfirmed,
+    /// The encoder broke the protocol.
+    ProtocolError,
+}
+
+impl From<EndReason> for EndReasonName {
+    fn from(reason: EndReason) -> Self {
+        match reason {
+            EndReason::Unpublished => Self::Unpublished,
+            EndReason::Disconnected => Self::Disconnected,
+            EndReason::Timeout => Self::Timeout,
+            EndReason::EndedByApi => Self::EndedByApi,
+            EndReason::Revoked => Self::Revoked,
+            EndReason::Superseded => Self::Superseded,
+            EndReason::Policy => Self::Policy,
+            EndReason::Drain => Self::Drain,
+            EndReason::Crash => Self::Crash,
+            EndReason::Lost => Self::Lost,
+            EndReason::Unconfirmed => Self::Unconfirmed,
+            EndReason::ProtocolError => Self::ProtocolError,
         }
     }
 }
@@ -211,6 +276,16 @@ pub(super) enum RoomState {
     OffAir,
     Granted,
     Live,
+}
+
+impl RoomState {
+    pub(super) fn of(lease: Option<&LeaseView>) -> Self {
+        match lease.map(SessionState::of) {
+            None => Self::OffAir,
+            Some(SessionState::Granted) => Self::Granted,
+            Some(SessionState::Live) => Self::Live,
+        }
+    }
 }
 
 /// A room that nobody may publish into for a while.
@@ -256,7 +331,7 @@ pub(super) struct LiveKeyView {
 }
 
 /// Whether a key opens its room.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum LiveKeyState {
     Active,
@@ -322,6 +397,18 @@ impl From<Takeover> for TakeoverName {
             Takeover::Idle => Self::Idle,
             Takeover::Never => Self::Never,
             Takeover::Always => Self::Always,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn end_reasons_have_one_name_everywhere() {
+        for reason in EndReason::ALL {
+            assert_eq!(serde_json::to_value(EndReasonName::from(reason)).unwrap(), reason.as_str());
         }
     }
 }

@@ -6,6 +6,8 @@
 
 mod addresses;
 mod apply;
+mod audit;
+mod catalogue;
 mod columns;
 mod connections;
 mod history;
@@ -13,6 +15,7 @@ mod keys;
 mod outbox;
 mod owners;
 mod sessions;
+mod tokens;
 mod upkeep;
 
 use std::fs::{self, File, OpenOptions, TryLockError};

@@ -10,9 +10,10 @@ use onair_cluster::registry::{Hold, KeyRecord, Registry};
 use onair_cluster::{Epoch, Event, LiveKeyId, ProducerId, RoomId, SessionId, Shard, UnixMs};
 use onair_manager::config::Retention;
 use onair_manager::live_db::{
-    Addresses, Applied, BroadcastFilter, BroadcastRow, FeedSpan, History, HoldRow, Holdings, KeyRow, Ledger,
-    LiveDb, LiveDbError, ManagerId, MediaNote, NewKey, Outbox, OutboxRow, Owners, Purged, QuarantineRow,
-    RoomRow, SessionRow, ShardTerm, SqliteLiveDb, Totals, TotalsOf,
+    Addresses, Applied, AuditFilter, AuditLog, AuditRow, BroadcastFilter, BroadcastRow, Catalogue, FeedSpan,
+    History, HoldRow, Holdings, KeyFilter, KeyRow, Ledger, LiveDb, LiveDbError, ManagerId, MediaNote, NewKey,
+    NewToken, Outbox, OutboxRow, Owners, Purged, QuarantineRow, RoomRow, SessionRow, ShardTerm, SqliteLiveDb,
+    TokenId, TokenRow, Tokens, Totals, TotalsOf,
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -90,6 +91,26 @@ switched! { Outbox {
 switched! { History {
     fn broadcasts(filter: &BroadcastFilter, limit: usize) -> Vec<BroadcastRow>;
     fn totals(of: &TotalsOf) -> Totals;
+} }
+
+switched! { Catalogue {
+    fn room_of(producer: &ProducerId) -> Option<RoomRow>;
+    fn producers(after: Option<&ProducerId>, limit: usize) -> Vec<RoomRow>;
+    fn key_list(filter: &KeyFilter, limit: usize) -> Vec<KeyRow>;
+    fn shorten_key(id: &LiveKeyId, at: UnixMs) -> Option<KeyRow>;
+} }
+
+switched! { Tokens {
+    fn add_token(token: &NewToken, max: usize) -> bool;
+    fn revoke_token(id: &TokenId, now: UnixMs) -> Option<TokenRow>;
+    fn tokens(after: Option<&TokenId>, limit: usize) -> Vec<TokenRow>;
+    fn valid_tokens(now: UnixMs) -> Vec<NewToken>;
+    fn note_token_uses(uses: &[(TokenId, UnixMs)]) -> ();
+} }
+
+switched! { AuditLog {
+    fn add_audit(rows: &[AuditRow]) -> ();
+    fn audit(filter: &AuditFilter, limit: usize) -> Vec<AuditRow>;
 } }
 
 switched! { LiveDb {

@@ -73,13 +73,12 @@ async fn unknown_and_bad_parameters_are_named() {
     assert_eq!(bad("sessions?limit=0"), "limit");
     assert_eq!(bad("sessions?limit=501"), "limit");
     assert_eq!(bad("sessions?limit=ten"), "limit");
-    assert_eq!(bad("sessions?after=1"), "after");
-    assert_eq!(bad("sessions?after=00.room-42"), "after");
+    assert_eq!(bad("sessions?after=a%20b"), "after");
     assert_eq!(bad("broadcasts?state=granted"), "state");
     assert_eq!(bad("broadcasts?after=99999999999999999999.a"), "after");
     assert_eq!(bad("broadcasts?after=9999999999999999999.a"), "after");
     assert_eq!(bad("broadcasts?after=1.a'b"), "after");
-    api.get("/v1/sessions?after=34.room-42").expect(200);
+    api.get("/v1/sessions?after=room-42").expect(200);
     api.get("/v1/broadcasts?after=1.a").expect(200);
 }
 

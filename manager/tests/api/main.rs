@@ -15,6 +15,7 @@ mod limits;
 mod listener;
 mod live_keys;
 mod nodes;
+mod openapi;
 mod plays;
 mod rates;
 mod restart;

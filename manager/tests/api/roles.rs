@@ -10,6 +10,15 @@ use crate::support::{Api, ISS, platform_token, token_of};
 /// The least role of every route, written down once more: whoever adds a route says here who may use it.
 const ROUTES: &[(&str, &str)] = &[
     ("POST /v1/producers/{producer}/broadcast-url", "issuer"),
+    ("PUT /v1/producers/{producer}", "issuer"),
+    ("GET /v1/producers/{producer}", "viewer"),
+    ("GET /v1/producers", "viewer"),
+    ("POST /v1/producers/{producer}/live-keys/rotate", "issuer"),
+    ("GET /v1/live-keys", "viewer"),
+    ("POST /v1/tokens", "admin"),
+    ("GET /v1/tokens", "admin"),
+    ("DELETE /v1/tokens/{token}", "admin"),
+    ("GET /v1/audit", "admin"),
     ("GET /v1/sessions", "viewer"),
     ("GET /v1/sessions/{session}", "viewer"),
     ("GET /v1/rooms/{room}", "viewer"),

@@ -1,0 +1,75 @@
+//! Lists of producers and live keys in SQLite.
+
+use async_trait::async_trait;
+use onair_cluster::{LiveKeyId, ProducerId, UnixMs};
+use sqlx::{QueryBuilder, Sqlite};
+
+use super::columns::{limit, ms};
+use super::{SqliteLiveDb, begin, failure, keys, settle};
+use crate::live_db::{Catalogue, KeyFilter, KeyRow, KeyState, LiveDbError, RoomRow};
+
+#[async_trait]
+impl Catalogue for SqliteLiveDb {
+    async fn room_of(&self, producer: &ProducerId) -> Result<Option<RoomRow>, LiveDbError> {
+        keys::room_of(&mut *self.connections.reader().await?, producer).await
+    }
+
+    async fn producers(&self, after: Option<&ProducerId>, max: usize) -> Result<Vec<RoomRow>, LiveDbError> {
+        let rows = sqlx::query(
+            "SELECT room_id, producer_id, created_at FROM room WHERE producer_id > ?1 ORDER BY producer_id LIMIT ?2",
+        )
+        .bind(after.map_or("", ProducerId::as_str))
+        .bind(limit(max))
+        .fetch_all(&mut *self.connections.reader().await?)
+        .await
+        .map_err(failure)?;
+        rows.iter().map(keys::room_row).collect()
+    }
+
+    async fn key_list(&self, filter: &KeyFilter, max: usize) -> Result<Vec<KeyRow>, LiveDbError> {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "SELECT live_key_id, room_id, producer_id, takeover, max_duration_ms, created_at, expires_at, revoked_at, \
+             revoked_why, last_used_at FROM live_key WHERE TRUE",
+        );
+        if let Some(room) = &filter.room {
+            query.push(" AND room_id = ").push_bind(room.as_str().to_owned());
+        }
+        if let Some(producer) = &filter.producer {
+            // A producer has one room, and rooms have an index.
+            query.push(" AND room_id = (SELECT room_id FROM room WHERE producer_id = ");
+            query.push_bind(producer.as_str().to_owned()).push(")");
+        }
+        let now = ms(filter.now)?;
+        match filter.state {
+            None => &mut query,
+            Some(KeyState::Revoked) => query.push(" AND revoked_at IS NOT NULL"),
+            Some(KeyState::Active) => query.push(" AND revoked_at IS NULL AND +expires_at > ").push_bind(now),
+            Some(KeyState::Expired) => {
+                query.push(" AND revoked_at IS NULL AND +expires_at <= ").push_bind(now)
+            }
+        };
+        if let Some(after) = &filter.after {
+            query.push(" AND (created_at, live_key_id) < (").push_bind(ms(after.created_at)?);
+            query.push(", ").push_bind(after.live_key_id.as_str().to_owned()).push(")");
+        }
+        query.push(" ORDER BY created_at DESC, live_key_id DESC LIMIT ").push_bind(limit(max));
+        let rows = query.build().fetch_all(&mut *self.connections.reader().await?).await.map_err(failure)?;
+        rows.iter().map(keys::key_row).collect()
+    }
+
+    async fn shorten_key(&self, id: &LiveKeyId, at: UnixMs) -> Result<Option<KeyRow>, LiveDbError> {
+        let mut writer = self.connections.writer().await?;
+        let mut tx = begin(&mut writer).await?;
+        let done = async {
+            sqlx::query("UPDATE live_key SET expires_at = ?2 WHERE live_key_id = ?1 AND expires_at > ?2")
+                .bind(id.as_str())
+                .bind(ms(at)?)
+                .execute(&mut *tx)
+                .await
+                .map_err(failure)?;
+            keys::key(&mut tx, id).await
+        }
+        .await;
+        settle(tx, done).await
+    }
+}
