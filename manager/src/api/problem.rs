@@ -52,7 +52,7 @@ pub(crate) enum Code {
 
 impl Code {
     /// All of them.
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::BadRequest,
         Self::BadParameter,
         Self::BadBody,
@@ -81,6 +81,8 @@ impl Code {
         Self::RegistryAway,
         Self::RegistryFull,
         Self::Overloaded,
+        Self::FeedFull,
+        Self::Stopping,
     ];
 
     /// As it stands in problems.
@@ -308,5 +310,21 @@ impl From<ManagerError> for Problem {
 impl From<onair_cluster::RegistryError> for Problem {
     fn from(e: onair_cluster::RegistryError) -> Self {
         ManagerError::Registry(e).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_codes_has_each_of_them_once() {
+        // The last one in the order of declaration has the highest number.
+        let highest = Code::ALL.into_iter().map(|code| code as usize).max().unwrap();
+        assert_eq!(highest + 1, Code::ALL.len());
+        let mut names = Code::ALL.map(Code::name).to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod addresses;
+mod audit;
 mod away;
 mod broadcasts;
 mod errors;
@@ -17,6 +18,7 @@ mod live_keys;
 mod nodes;
 mod openapi;
 mod plays;
+mod producers;
 mod rates;
 mod restart;
 mod roles;
@@ -25,3 +27,4 @@ mod schema;
 mod sessions;
 mod shared;
 mod support;
+mod tokens;

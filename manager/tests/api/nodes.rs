@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::Api;
 
-fn card(name: &str) -> NodeCard {
+pub(crate) fn card(name: &str) -> NodeCard {
     NodeCard {
         node_id: NodeId::parse(name).unwrap(),
         incarnation: Incarnation::random(),
