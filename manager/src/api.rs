@@ -25,6 +25,7 @@ mod rotate;
 pub(crate) mod server;
 mod sessions;
 mod tokens;
+mod totals;
 mod trail;
 mod views;
 
@@ -67,6 +68,7 @@ pub(crate) fn table() -> Vec<Entry> {
         row(issuer,             Method::PUT,    "/v1/rooms/{room}/hold",                  to(rooms::put_hold)),
         row(issuer,             Method::DELETE, "/v1/rooms/{room}/hold",                  to(rooms::lift_hold)),
         row(viewer,             Method::GET,    "/v1/broadcasts",                         to(broadcasts::list)),
+        row(viewer,             Method::GET,    "/v1/totals",                             to(totals::totals)),
         row(viewer,             Method::GET,    "/v1/events",                             to(events::listen)),
         row(viewer,             Method::GET,    "/v1/live-keys",                          to(key_list::list)),
         row(viewer,             Method::GET,    "/v1/live-keys/{live_key}",               to(live_keys::one)),

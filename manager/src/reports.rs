@@ -609,8 +609,8 @@ pub(crate) struct RowsPurged {
 
 impl RowsPurged {
     pub(crate) fn emit(&self) {
-        let Purged { sessions, broadcasts, outbox, keys, holds } = self.purged;
-        info!(sessions, broadcasts, outbox, keys, holds, "old rows forgotten");
+        let Purged { sessions, broadcasts, outbox, keys, holds, tokens, audit } = self.purged;
+        info!(sessions, broadcasts, outbox, keys, holds, tokens, audit, "old rows forgotten");
     }
 }
 

@@ -28,6 +28,12 @@ pub(super) struct BroadcastListParams {
     /// Only in this state.
     #[param(inline)]
     state: Option<StateName>,
+    /// Only those that went on air then or later.
+    #[param(format = DateTime)]
+    since: Option<String>,
+    /// Only those that went on air before.
+    #[param(format = DateTime)]
+    until: Option<String>,
     /// Items of a page; 50 unless given.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
@@ -84,6 +90,8 @@ pub(super) async fn list(core: web::Data<Core>, request: HttpRequest) -> Result<
         producer: params.take("producer")?,
         node: params.take("node")?,
         state: params.take_with("state", "live or ended", state)?,
+        since: params.take_time("since")?,
+        until: params.take_time("until")?,
         after: params.take_with("after", "what the page before gave as next", position)?,
     };
     let limit = params.take_limit(&core.config.limits)?;

@@ -13,7 +13,7 @@ use super::problem::Code;
 use super::{Access, Entry, table};
 use super::{
     audit, broadcasts, events, health, issuers, key_list, live_keys, nodes, plays, producers, rooms, rotate,
-    sessions, tokens,
+    sessions, tokens, totals,
 };
 use crate::core::Core;
 
@@ -38,6 +38,7 @@ use crate::core::Core;
         rooms::put_hold,
         rooms::lift_hold,
         broadcasts::list,
+        totals::totals,
         events::listen,
         key_list::list,
         live_keys::one,

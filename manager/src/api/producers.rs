@@ -12,11 +12,12 @@ use utoipa::{IntoParams, ToSchema};
 use super::body;
 use super::params::{self, Params};
 use super::problem::{Code, Problem, ProblemBody};
+use super::totals::TotalsView;
 use super::trail::Trail;
 use super::views::{AddressView, RoomState, TakeoverName};
 use crate::address::{self, AddressWish};
 use crate::core::Core;
-use crate::live_db::{AuditAction, RoomRow};
+use crate::live_db::{AuditAction, RoomRow, TotalsOf};
 
 /// What the new key shall be like. All of it may be left out.
 #[derive(Deserialize, ToSchema)]
@@ -125,6 +126,7 @@ pub(super) struct ProducerView {
     created_at: String,
     /// What happens in the room now; null while the registry does not answer.
     state: Option<RoomState>,
+    totals: TotalsView,
 }
 
 /// A page of producers.
@@ -148,12 +150,14 @@ pub(super) struct ProducerListParams {
 }
 
 async fn view(core: &Core, room: &RoomRow) -> Result<ProducerView, Problem> {
+    let totals = core.ask_db(core.live_db.totals(&TotalsOf::Room(room.room_id.clone()))).await?;
     let lease = core.note_registry(core.registry.lease(&room.room_id).await);
     Ok(ProducerView {
         producer_id: room.producer_id.to_string(),
         room_id: room.room_id.to_string(),
         created_at: room.created_at.to_rfc3339(),
         state: lease.ok().map(|lease| RoomState::of(lease.as_ref())),
+        totals: totals.into(),
     })
 }
 

@@ -8,7 +8,9 @@
 
 mod addresses;
 mod apply;
+mod audit;
 mod bulk;
+mod catalogue;
 mod columns;
 mod failure;
 mod history;
@@ -18,6 +20,7 @@ mod options;
 mod outbox;
 mod owners;
 mod sessions;
+mod tokens;
 mod upkeep;
 
 use std::time::Duration;

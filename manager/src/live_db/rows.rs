@@ -166,6 +166,10 @@ pub struct BroadcastFilter {
     pub node: Option<NodeId>,
     /// On air or over.
     pub state: Option<BroadcastState>,
+    /// Begun not before.
+    pub since: Option<UnixMs>,
+    /// Begun before.
+    pub until: Option<UnixMs>,
     /// Older than this one.
     pub after: Option<Position>,
 }
@@ -198,12 +202,16 @@ pub struct Purged {
     pub keys: u64,
     /// Holds that are over.
     pub holds: u64,
+    /// API tokens that were revoked or ended long ago.
+    pub tokens: u64,
+    /// Entries of the audit log.
+    pub audit: u64,
 }
 
 impl Purged {
     /// Of all kinds.
     pub fn total(&self) -> u64 {
-        self.sessions + self.broadcasts + self.outbox + self.keys + self.holds
+        self.sessions + self.broadcasts + self.outbox + self.keys + self.holds + self.tokens + self.audit
     }
 }
 

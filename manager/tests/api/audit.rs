@@ -61,12 +61,8 @@ async fn a_live_key_and_a_platform_are_named_too() {
     let address = api.address("anna");
     let (room, key) = (address["room_id"].as_str().unwrap(), address["live_key"].as_str().unwrap());
     let id = address["live_key_id"].as_str().unwrap();
-    let session = crate::support::Session::granted(
-        &api.registry,
-        room.parse().unwrap(),
-        id.parse().unwrap(),
-        "node-1",
-    );
+    let session =
+        crate::support::Session::granted(&api.registry, room.parse().unwrap(), id.parse().unwrap(), "node-1");
     session.await.unwrap();
     api.ask_as(key, "POST", &format!("/v1/rooms/{room}/end"), None).expect(202);
     api.ask_as(&token_of("issuer"), "PUT", "/v1/rooms/x/hold", Some(json!({"hold_seconds": 9}))).expect(200);

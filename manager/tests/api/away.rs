@@ -122,7 +122,7 @@ switched! { LiveDb {
     }
 }
 
-async fn start() -> (Api, Arc<Switched>) {
+pub(crate) async fn start() -> (Api, Arc<Switched>) {
     start_with(Setup::new()).await
 }
 

@@ -1,12 +1,14 @@
 //! Every error is a problem, whoever made it.
 
+use onair_manager::config::HttpLimits;
 use serde_json::json;
 
-use crate::support::{Api, TOKEN};
+use crate::support::{Api, Setup, TOKEN};
 
 #[tokio::test]
 async fn everything_under_v1_needs_the_token_and_says_so() {
-    let api = Api::start().await;
+    let limits = HttpLimits { strangers_per_second: 0, ..HttpLimits::default() };
+    let api = Setup { limits, ..Setup::new() }.start().await;
     let paths = api.document["paths"].as_object().unwrap();
     for (path, methods) in paths {
         for method in methods.as_object().unwrap().keys() {
@@ -75,6 +77,8 @@ async fn unknown_and_bad_parameters_are_named() {
     assert_eq!(bad("sessions?limit=ten"), "limit");
     assert_eq!(bad("sessions?after=a%20b"), "after");
     assert_eq!(bad("broadcasts?state=granted"), "state");
+    assert_eq!(bad("broadcasts?since=yesterday"), "since");
+    assert_eq!(bad("totals?producer=a%20b"), "producer");
     assert_eq!(bad("broadcasts?after=99999999999999999999.a"), "after");
     assert_eq!(bad("broadcasts?after=9999999999999999999.a"), "after");
     assert_eq!(bad("broadcasts?after=1.a'b"), "after");

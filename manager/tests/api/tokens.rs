@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use onair_cluster::UnixMs;
 use onair_manager::Role;
-use onair_manager::live_db::{NewToken, Tokens};
+use onair_manager::live_db::NewToken;
 use serde_json::{Value, json};
 
 use crate::away;
@@ -76,15 +76,17 @@ async fn a_token_ends_when_it_was_made_to() {
     };
     assert!(api.live_db.add_token(&over, 10).await.unwrap());
     let items = api.get("/v1/tokens").expect(200).json["items"].clone();
-    let states: Vec<_> = items.as_array().unwrap().iter().map(|item| (&item["name"], &item["state"])).collect();
+    let states: Vec<_> =
+        items.as_array().unwrap().iter().map(|item| (&item["name"], &item["state"])).collect();
     assert!(states.contains(&(&json!("over"), &json!("expired"))), "{states:?}");
 }
 
 #[tokio::test]
 async fn tokens_are_listed_page_by_page() {
     let api = Api::start().await;
-    let mut made: Vec<String> =
-        (0..5).map(|n| make(&api, &format!("n{n}"), "viewer")["token_id"].as_str().unwrap().to_owned()).collect();
+    let mut made: Vec<String> = (0..5)
+        .map(|n| make(&api, &format!("n{n}"), "viewer")["token_id"].as_str().unwrap().to_owned())
+        .collect();
     made.sort();
     let (mut seen, mut after) = (Vec::new(), String::new());
     loop {
@@ -115,14 +117,16 @@ async fn tokens_work_while_the_live_db_is_away() {
     assert!(session.lease(&api.registry).await.unwrap().order.is_some());
     let key = format!("/v1/live-keys/{}", session.card.live_key_id);
     api.ask_as(issuer["token"].as_str().unwrap(), "DELETE", &key, None).expect(202);
-    assert_eq!(api.post("/v1/tokens", json!({"name": "n", "role": "admin"})).expect(503).code(), "live_db_away");
+    assert_eq!(
+        api.post("/v1/tokens", json!({"name": "n", "role": "admin"})).expect(503).code(),
+        "live_db_away"
+    );
 
     // What was done meanwhile is accounted for when it is back.
     live_db.is_away.store(false, Ordering::SeqCst);
     eventually("the entries of the audit log", async || {
-        let page = api.get("/v1/audit").json;
-        let actions: Vec<_> = page["items"].as_array().unwrap().iter().map(|item| item["action"].clone()).collect();
-        actions.contains(&json!("room_ended")) && actions.contains(&json!("live_key_revoked"))
+        let page = api.get("/v1/audit").text;
+        page.contains("\"room_ended\"") && page.contains("\"live_key_revoked\"")
     })
     .await;
 }

@@ -9,11 +9,11 @@ use onair_manager::live_db::{LiveDb, LiveDbError, NewKey, WhyRevoked};
 
 use super::{apply, at, card, ended, granted, producer, room};
 
-async fn made_room(db: &dyn LiveDb, name: &str) {
+pub(crate) async fn made_room(db: &dyn LiveDb, name: &str) {
     db.ensure_room(&producer(&format!("p-{name}")), &room(name), at(0)).await.unwrap();
 }
 
-fn key(room_name: &str, created: u64, expires: u64) -> NewKey {
+pub(crate) fn key(room_name: &str, created: u64, expires: u64) -> NewKey {
     NewKey {
         live_key_id: LiveKeyId::random(&room(room_name)),
         room_id: room(room_name),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+pub(crate) mod access;
 pub(crate) mod addresses;
 pub(crate) mod events;
 pub(crate) mod history;

@@ -13,7 +13,7 @@ use super::columns::{count_opt, limit, ms, number, text, time, time_opt};
 use super::failure;
 use crate::live_db::{HoldRow, KeyRow, LiveDbError, NewKey, RoomRow, WhyRevoked};
 
-fn room_row(row: &PgRow) -> Result<RoomRow, LiveDbError> {
+pub(super) fn room_row(row: &PgRow) -> Result<RoomRow, LiveDbError> {
     Ok(RoomRow {
         room_id: text(row, "room_id")?,
         producer_id: text(row, "producer_id")?,
@@ -84,7 +84,7 @@ fn takeover(name: &str) -> Result<Takeover, LiveDbError> {
     }
 }
 
-fn key_row(row: &PgRow) -> Result<KeyRow, LiveDbError> {
+pub(super) fn key_row(row: &PgRow) -> Result<KeyRow, LiveDbError> {
     let why: Option<&str> = row.try_get("revoked_why").map_err(failure)?;
     let why = if why == Some("retired") { WhyRevoked::Retired } else { WhyRevoked::Asked };
     Ok(KeyRow {

@@ -90,6 +90,18 @@ pub(super) async fn purge(
             before(Duration::ZERO),
         )
         .await?,
+        tokens: delete(
+            "DELETE FROM api_token WHERE token_id IN \
+             (SELECT token_id FROM api_token WHERE least(revoked_at, expires_at) < $1 LIMIT $2)",
+            before(retention.history),
+        )
+        .await?,
+        audit: delete(
+            "DELETE FROM audit WHERE audit_id IN \
+             (SELECT audit_id FROM audit WHERE audit_id < lpad(to_hex($1), 12, '0') ORDER BY audit_id LIMIT $2)",
+            before(retention.history),
+        )
+        .await?,
     })
 }
 

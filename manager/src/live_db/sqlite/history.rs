@@ -53,6 +53,12 @@ async fn broadcasts(
         Some(BroadcastState::Ended) => query.push(" AND ended_at IS NOT NULL"),
         None => &mut query,
     };
+    if let Some(since) = filter.since {
+        query.push(" AND started_at >= ").push_bind(ms(since)?);
+    }
+    if let Some(until) = filter.until {
+        query.push(" AND started_at < ").push_bind(ms(until)?);
+    }
     if let Some(after) = &filter.after {
         query.push(" AND (started_at, broadcast_id) < (").push_bind(ms(after.started_at)?);
         query.push(", ").push_bind(after.broadcast_id.clone()).push(")");

@@ -72,6 +72,18 @@ pub(super) async fn purge(
             before(Duration::ZERO),
         )
         .await?,
+        tokens: delete(
+            "DELETE FROM api_token WHERE token_id IN (SELECT token_id FROM api_token \
+             WHERE min(coalesce(revoked_at, expires_at), coalesce(expires_at, revoked_at)) < ?1 LIMIT ?2)",
+            before(retention.history),
+        )
+        .await?,
+        audit: delete(
+            "DELETE FROM audit WHERE audit_id IN \
+             (SELECT audit_id FROM audit WHERE audit_id < printf('%012x', ?1) ORDER BY audit_id LIMIT ?2)",
+            before(retention.history),
+        )
+        .await?,
     })
 }
 

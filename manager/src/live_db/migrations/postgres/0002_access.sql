@@ -1,0 +1,33 @@
+-- Who may ask the API. Of a token only the hash is kept.
+CREATE TABLE api_token (
+    token_id     TEXT COLLATE "C" PRIMARY KEY,
+    name         TEXT NOT NULL,
+    role         TEXT NOT NULL CHECK (role IN ('viewer', 'issuer', 'admin')),
+    hash         BYTEA NOT NULL CHECK (length(hash) = 32),
+    created_at   BIGINT NOT NULL,
+    expires_at   BIGINT,
+    revoked_at   BIGINT,
+    last_used_at BIGINT
+);
+
+-- Who did what through the API. `audit_id` begins with the time.
+CREATE TABLE audit (
+    audit_id    TEXT COLLATE "C" PRIMARY KEY,
+    at          BIGINT NOT NULL,
+    caller      TEXT NOT NULL,
+    caller_id   TEXT COLLATE "C" NOT NULL,
+    caller_name TEXT,
+    role        TEXT,
+    action      TEXT COLLATE "C" NOT NULL,
+    subject     TEXT COLLATE "C" NOT NULL,
+    details     TEXT NOT NULL,
+    request_id  TEXT NOT NULL,
+    peer        TEXT
+);
+CREATE INDEX audit_by_subject ON audit (subject, audit_id);
+CREATE INDEX audit_by_caller ON audit (caller_id, audit_id);
+CREATE INDEX audit_by_action ON audit (action, audit_id);
+
+-- Keys are listed newest first, all of them or those of a room.
+CREATE INDEX live_key_by_age ON live_key (created_at, live_key_id);
+CREATE INDEX live_key_of_room ON live_key (room_id, created_at, live_key_id);
