@@ -4,7 +4,7 @@
 #
 #   Debian packages   ffmpeg, GStreamer's tools and plugins, mpv, Redis, PostgreSQL, Java for Kafka, Python's venv
 #                     (as root, or through sudo)
-#   .tools/           a current ffmpeg and a spell checker, from PyPI; Apache Kafka, from Maven Central; nothing outside this
+#   .tools/           a current ffmpeg, a spell checker and an API tester, from PyPI; Apache Kafka, from Maven Central; nothing outside this
 #                     directory
 #   cargo             cargo-deny, if there is none
 set -euo pipefail
@@ -15,6 +15,8 @@ PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 # Pinned, so that everyone's tests meet the same client. It carries a current ffmpeg binary.
 IMAGEIO_FFMPEG=imageio-ffmpeg==0.8.1
 TYPOS=typos==1.52.0
+# Holds the API against its own description.
+SCHEMATHESIS=schemathesis==4.32.5
 # Kafka's version is in the list of its jars.
 KAFKA_JARS=scripts/kafka-jars.txt
 MAVEN_CENTRAL=https://repo1.maven.org/maven2
@@ -103,17 +105,17 @@ without_a_postgres_cluster() {
 
 python_tools() {
     local stamp=.tools/stamp
-    [ "$(cat $stamp 2>/dev/null)" = "$IMAGEIO_FFMPEG $TYPOS" ] && return
-    say "fetching a current ffmpeg and a spell checker into .tools"
+    [ "$(cat $stamp 2>/dev/null)" = "$IMAGEIO_FFMPEG $TYPOS $SCHEMATHESIS" ] && return
+    say "fetching a current ffmpeg, a spell checker and an API tester into .tools"
     rm -rf .tools/venv .tools/bin $stamp
     mkdir -p .tools/bin
     python3 -m venv .tools/venv
-    .tools/venv/bin/pip install --quiet --disable-pip-version-check "$IMAGEIO_FFMPEG" "$TYPOS"
+    .tools/venv/bin/pip install --quiet --disable-pip-version-check "$IMAGEIO_FFMPEG" "$TYPOS" "$SCHEMATHESIS"
     local binary
     binary=$(.tools/venv/bin/python -c 'import imageio_ffmpeg as f; print(f.get_ffmpeg_exe())')
     ln -s "$binary" .tools/bin/ffmpeg-current
     ln -s ../venv/bin/typos .tools/bin/typos
-    printf '%s' "$IMAGEIO_FFMPEG $TYPOS" > $stamp
+    printf '%s' "$IMAGEIO_FFMPEG $TYPOS $SCHEMATHESIS" > $stamp
 }
 
 kafka() {

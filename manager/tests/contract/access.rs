@@ -71,13 +71,13 @@ fn entry(n: u64, action: AuditAction, subject: &str) -> AuditRow {
         at: at(n),
         caller: CallerKind::ApiToken,
         caller_id: format!("caller-{}", n % 2),
-        caller_name: (n % 2 == 0).then(|| "desk".to_owned()),
-        role: (n % 2 == 0).then_some(Role::Admin),
+        caller_name: n.is_multiple_of(2).then(|| "desk".to_owned()),
+        role: n.is_multiple_of(2).then_some(Role::Admin),
         action,
         subject: subject.to_owned(),
         details: r#"{"reason":"because \"é\""}"#.to_owned(),
         request_id: format!("request-{n}"),
-        peer: (n % 2 == 0).then(|| "2001:db8::1".parse().unwrap()),
+        peer: n.is_multiple_of(2).then(|| "2001:db8::1".parse().unwrap()),
     }
 }
 

@@ -8,6 +8,7 @@ use super::columns::{limit, ms, time};
 use super::{PostgresLiveDb, failure};
 use crate::caller::CallerKind;
 use crate::live_db::{AuditAction, AuditFilter, AuditLog, AuditRow, LiveDbError};
+use crate::role::Role;
 
 #[async_trait]
 impl AuditLog for PostgresLiveDb {
@@ -39,7 +40,7 @@ async fn add(c: &mut PgConnection, rows: &[AuditRow]) -> Result<(), LiveDbError>
             .push_bind(row.caller.name())
             .push_bind(row.caller_id.clone())
             .push_bind(row.caller_name.clone())
-            .push_bind(row.role.map(|role| role.name()))
+            .push_bind(row.role.map(Role::name))
             .push_bind(row.action.name())
             .push_bind(row.subject.clone())
             .push_bind(row.details.clone())

@@ -8,6 +8,7 @@ use super::columns::{limit, ms, time};
 use super::{SqliteLiveDb, begin, failure, settle};
 use crate::caller::CallerKind;
 use crate::live_db::{AuditAction, AuditFilter, AuditLog, AuditRow, LiveDbError};
+use crate::role::Role;
 
 #[async_trait]
 impl AuditLog for SqliteLiveDb {
@@ -51,7 +52,7 @@ async fn add(c: &mut SqliteConnection, rows: &[AuditRow]) -> Result<(), LiveDbEr
         .bind(row.caller.name())
         .bind(row.caller_id.as_str())
         .bind(row.caller_name.as_deref())
-        .bind(row.role.map(|role| role.name()))
+        .bind(row.role.map(Role::name))
         .bind(row.action.name())
         .bind(row.subject.as_str())
         .bind(row.details.as_str())
