@@ -41,6 +41,8 @@ pub(crate) struct AddressWish {
     pub(crate) lifetime: Option<Duration>,
     pub(crate) takeover: Takeover,
     pub(crate) max_duration: Option<Duration>,
+    /// In bits per second.
+    pub(crate) max_bitrate: Option<u64>,
 }
 
 /// Makes an address for `producer`, and their room the first time.
@@ -69,6 +71,7 @@ pub(crate) async fn issue(
         producer_id: producer.clone(),
         takeover: wish.takeover,
         max_duration: wish.max_duration,
+        max_bitrate: wish.max_bitrate,
         created_at: now,
         expires_at,
     };
@@ -80,7 +83,7 @@ pub(crate) async fn issue(
         producer_id: producer.clone(),
         takeover: wish.takeover,
         max_duration: wish.max_duration,
-        max_bitrate: None,
+        max_bitrate: wish.max_bitrate,
         revoked: false,
         expires_at: expires_at.plus(LEEWAY),
     };

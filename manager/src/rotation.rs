@@ -68,6 +68,7 @@ async fn shorten(core: &Core, id: &LiveKeyId, at: UnixMs) -> Result<(), ManagerE
         producer_id: key.producer_id,
         takeover: key.takeover,
         max_duration: key.max_duration,
+        max_bitrate: key.max_bitrate,
         revoked: revoked.is_some(),
         expires_at: key.expires_at.plus(LEEWAY),
     };

@@ -34,12 +34,19 @@ pub(super) struct AddressRequest {
     #[schema(minimum = 1, maximum = 2_592_000)]
     #[serde(default, deserialize_with = "body::whole_or_null")]
     pub(super) max_duration_seconds: Option<u64>,
+    /// The most that a session with this key may send, in kilobits per second; one that sends more for longer ends as `policy`.
+    /// At least 1.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    #[serde(default, deserialize_with = "body::whole_or_null")]
+    pub(super) max_bitrate_kbps: Option<u64>,
 }
 
 /// A key that lives shorter may expire while its address is being pasted.
 const LIFETIME_MIN: u64 = 60;
 /// Longer than any session: 30 days.
 const DURATION_MAX: u64 = 30 * 86_400;
+/// More than any encoder sends: a gigabit per second.
+const KBPS_MAX: u64 = 1_000_000;
 
 impl AddressRequest {
     pub(super) fn wish(&self, lifetime_max: Duration) -> Result<AddressWish, Problem> {
@@ -48,7 +55,21 @@ impl AddressRequest {
             lifetime: seconds("expires_in_seconds", self.expires_in_seconds, lifetime)?,
             takeover: self.takeover.into(),
             max_duration: seconds("max_duration_seconds", self.max_duration_seconds, 1..=DURATION_MAX)?,
+            max_bitrate: self.max_bitrate()?,
         })
+    }
+}
+
+impl AddressRequest {
+    /// In bits per second.
+    fn max_bitrate(&self) -> Result<Option<u64>, Problem> {
+        match self.max_bitrate_kbps {
+            Some(kbps) if !(1..=KBPS_MAX).contains(&kbps) => {
+                let detail = format!("max_bitrate_kbps must be from 1 to {KBPS_MAX}");
+                Err(Problem::new(Code::BadBody, detail).with("parameter", "max_bitrate_kbps"))
+            }
+            kbps => Ok(kbps.map(|kbps| kbps * 1_000)),
+        }
     }
 }
 

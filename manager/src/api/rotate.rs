@@ -37,6 +37,10 @@ pub(super) struct RotateRequest {
     #[schema(minimum = 1, maximum = 2_592_000)]
     #[serde(default, deserialize_with = "body::whole_or_null")]
     max_duration_seconds: Option<u64>,
+    /// As for `broadcast-url`.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    #[serde(default, deserialize_with = "body::whole_or_null")]
+    max_bitrate_kbps: Option<u64>,
 }
 
 /// The longest overlap: a week.
@@ -77,10 +81,15 @@ pub(super) async fn rotate(
 ) -> Result<HttpResponse, Problem> {
     let trail = Trail::of(&http)?;
     let producer: ProducerId = params::path("producer", &producer)?;
-    let RotateRequest { overlap_seconds, expires_in_seconds, takeover, max_duration_seconds } =
-        body::json(&core, &http, payload).await?;
+    let RotateRequest {
+        overlap_seconds,
+        expires_in_seconds,
+        takeover,
+        max_duration_seconds,
+        max_bitrate_kbps,
+    } = body::json(&core, &http, payload).await?;
     let overlap: Duration = seconds("overlap_seconds", overlap_seconds, 0..=OVERLAP_MAX)?.unwrap_or_default();
-    let wish = AddressRequest { expires_in_seconds, takeover, max_duration_seconds };
+    let wish = AddressRequest { expires_in_seconds, takeover, max_duration_seconds, max_bitrate_kbps };
     let wish = wish.wish(core.config.live_key_ttl_max)?;
     let rotation = body::carry_out(async move {
         let rotation = rotation::rotate(&core, &producer, &wish, overlap).await?;

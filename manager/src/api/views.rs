@@ -321,6 +321,7 @@ pub(super) struct LiveKeyView {
     pub(super) state: LiveKeyState,
     pub(super) takeover: TakeoverName,
     pub(super) max_duration_seconds: Option<u64>,
+    pub(super) max_bitrate_kbps: Option<u64>,
     /// Null while the Live DB does not answer, like all times below but `expires_at`.
     pub(super) created_at: Option<String>,
     pub(super) expires_at: String,

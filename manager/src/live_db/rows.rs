@@ -30,6 +30,8 @@ pub struct NewKey {
     pub takeover: Takeover,
     /// The longest session it may have.
     pub max_duration: Option<Duration>,
+    /// The most that a session may send, in bits per second.
+    pub max_bitrate: Option<u64>,
     /// Now.
     pub created_at: UnixMs,
     /// When it opens nothing any more.

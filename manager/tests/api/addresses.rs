@@ -64,12 +64,13 @@ async fn one_address_too_many_retires_the_one_idle_longest_but_never_the_one_on_
 #[tokio::test]
 async fn what_the_request_asks_of_the_key_is_what_it_gets() {
     let api = Api::start().await;
-    let wish = json!({"expires_in_seconds": 120, "takeover": "always", "max_duration_seconds": 3_600});
+    let wish = json!({"expires_in_seconds": 120, "takeover": "always", "max_duration_seconds": 3_600, "max_bitrate_kbps": 6_000});
     let address = api.post("/v1/producers/a%2Bb@example.com/broadcast-url", wish).expect(201).json;
     let id = address["live_key_id"].as_str().unwrap();
     let view = api.get(&format!("/v1/live-keys/{id}")).expect(200).json;
     assert_eq!(view["producer_id"], "a+b@example.com");
     assert_eq!((&view["takeover"], &view["max_duration_seconds"]), (&json!("always"), &json!(3_600)));
+    assert_eq!(view["max_bitrate_kbps"], 6_000);
     let record = api.registry.key(&id.parse().unwrap()).await.unwrap().unwrap();
     // The record outlives the key by the leeway that nodes give it.
     let seconds = record.expires_at.since(UnixMs::now()) / 1_000 - LEEWAY.as_secs();
@@ -89,6 +90,7 @@ async fn a_wish_that_cannot_be_met_names_what_is_wrong() {
     assert!(ask(json!({"expires_in_seconds": 59})).contains("from 60 to 31622400"));
     assert!(ask(json!({"expires_in_seconds": -1})).contains("-1"));
     assert!(ask(json!({"max_duration_seconds": 0})).contains("max_duration_seconds"));
+    assert!(ask(json!({"max_bitrate_kbps": 0})).contains("max_bitrate_kbps"));
     assert!(ask(json!({"takeover": "sometimes"})).contains("sometimes"));
     assert!(ask(json!([1])).contains("must be a JSON object"));
     let answer = api.post("/v1/producers/a%20b/broadcast-url", json!({})).expect(400);

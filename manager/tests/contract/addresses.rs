@@ -20,6 +20,7 @@ pub(crate) fn key(room_name: &str, created: u64, expires: u64) -> NewKey {
         producer_id: producer(&format!("p-{room_name}")),
         takeover: Takeover::Never,
         max_duration: Some(Duration::from_secs(3_600)),
+        max_bitrate: Some(6_000_000),
         created_at: at(created),
         expires_at: at(expires),
     }
@@ -130,6 +131,7 @@ pub(crate) async fn keys_and_holds_are_listed_page_by_page_until_they_expire(db:
         "a revoked key stays on record, so that its refusal can say why"
     );
     assert_eq!(keys[0].max_duration, Some(Duration::from_secs(3_600)));
+    assert_eq!(keys[0].max_bitrate, Some(6_000_000));
     assert_eq!(db.keys(None, 9, at(1_000)).await.unwrap(), []);
 
     db.put_hold(&room("r0"), &Hold { until: at(2_000), reason: "longer".to_owned() }, at(2)).await.unwrap();
@@ -151,6 +153,7 @@ pub(crate) async fn a_denied_key_is_listed_among_the_others_until_it_may_be_forg
         producer_id: producer("p"),
         takeover: Takeover::Idle,
         max_duration: None,
+        max_bitrate: None,
         created_at: at(0),
         expires_at: at(1_000),
     };

@@ -49,7 +49,7 @@ async fn producers(
 
 async fn key_list(c: &mut PgConnection, filter: &KeyFilter, max: usize) -> Result<Vec<KeyRow>, LiveDbError> {
     let mut query = QueryBuilder::<Postgres>::new(
-        "SELECT live_key_id, room_id, producer_id, takeover, max_duration_ms, created_at, expires_at, revoked_at, \
+        "SELECT live_key_id, room_id, producer_id, takeover, max_duration_ms, max_bitrate, created_at, expires_at, revoked_at, \
          revoked_why, last_used_at FROM live_key WHERE TRUE",
     );
     if let Some(room) = &filter.room {

@@ -28,7 +28,7 @@ impl Catalogue for SqliteLiveDb {
 
     async fn key_list(&self, filter: &KeyFilter, max: usize) -> Result<Vec<KeyRow>, LiveDbError> {
         let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT live_key_id, room_id, producer_id, takeover, max_duration_ms, created_at, expires_at, revoked_at, \
+            "SELECT live_key_id, room_id, producer_id, takeover, max_duration_ms, max_bitrate, created_at, expires_at, revoked_at, \
              revoked_why, last_used_at FROM live_key WHERE TRUE",
         );
         if let Some(room) = &filter.room {

@@ -98,6 +98,7 @@ pub(super) fn key_row(row: &SqliteRow) -> Result<KeyRow, LiveDbError> {
             producer_id: text(row, "producer_id")?,
             takeover: takeover(row.try_get("takeover").map_err(failure)?)?,
             max_duration: count_opt(row, "max_duration_ms")?.map(Duration::from_millis),
+            max_bitrate: count_opt(row, "max_bitrate")?,
             created_at: time(row, "created_at")?,
             expires_at: time(row, "expires_at")?,
         },
@@ -109,7 +110,7 @@ pub(super) fn key_row(row: &SqliteRow) -> Result<KeyRow, LiveDbError> {
 macro_rules! select_key {
     ($rest:literal) => {
         concat!(
-            "SELECT live_key_id, room_id, producer_id, takeover, max_duration_ms, created_at, expires_at, ",
+            "SELECT live_key_id, room_id, producer_id, takeover, max_duration_ms, max_bitrate, created_at, expires_at, ",
             "revoked_at, revoked_why, last_used_at FROM live_key ",
             $rest
         )
@@ -134,7 +135,7 @@ pub(super) async fn add(
     let max_duration = key.max_duration.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
     sqlx::query(
         "INSERT INTO live_key (live_key_id, room_id, producer_id, takeover, max_duration_ms, created_at, \
-         expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+         expires_at, max_bitrate) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )
     .bind(key.live_key_id.as_str())
     .bind(key.room_id.as_str())
@@ -143,6 +144,7 @@ pub(super) async fn add(
     .bind(max_duration.map(number).transpose()?)
     .bind(ms(key.created_at)?)
     .bind(ms(key.expires_at)?)
+    .bind(key.max_bitrate.map(number).transpose()?)
     .execute(&mut *c)
     .await
     .map_err(failure)?;
@@ -233,10 +235,10 @@ pub(super) async fn records(
 ) -> Result<Vec<KeyRecord>, LiveDbError> {
     let leeway = u64::try_from(LEEWAY.as_millis()).unwrap_or(0);
     let rows = sqlx::query(
-        "SELECT live_key_id, room_id, producer_id, takeover, max_duration_ms, revoked_at, \
+        "SELECT live_key_id, room_id, producer_id, takeover, max_duration_ms, max_bitrate, revoked_at, \
          expires_at + ?4 AS kept_until FROM live_key WHERE live_key_id > ?1 AND expires_at > ?2 \
          UNION ALL \
-         SELECT live_key_id, room_id, producer_id, 'idle', NULL, denied_at, kept_until \
+         SELECT live_key_id, room_id, producer_id, 'idle', NULL, NULL, denied_at, kept_until \
          FROM denied_key WHERE live_key_id > ?1 AND kept_until > ?2 \
          ORDER BY live_key_id LIMIT ?3",
     )
@@ -255,7 +257,7 @@ pub(super) async fn records(
                 producer_id: text(row, "producer_id")?,
                 takeover: takeover(row.try_get("takeover").map_err(failure)?)?,
                 max_duration: count_opt(row, "max_duration_ms")?.map(Duration::from_millis),
-                max_bitrate: None,
+                max_bitrate: count_opt(row, "max_bitrate")?,
                 revoked: time_opt(row, "revoked_at")?.is_some(),
                 expires_at: time(row, "kept_until")?,
             })

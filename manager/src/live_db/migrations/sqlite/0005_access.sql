@@ -29,5 +29,8 @@ CREATE INDEX audit_by_caller ON audit (caller_id, audit_id);
 CREATE INDEX audit_by_action ON audit (action, audit_id);
 
 -- Keys are listed newest first, all of them or those of a room.
+-- The most that a session may send, in bits per second.
+ALTER TABLE live_key ADD COLUMN max_bitrate INTEGER;
+
 CREATE INDEX live_key_by_age ON live_key (created_at, live_key_id);
 CREATE INDEX live_key_of_room ON live_key (room_id, created_at, live_key_id);
