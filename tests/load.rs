@@ -3,63 +3,49 @@
 
 mod support;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-use onair_loadtest::address::Address;
-use onair_loadtest::media::Shape;
-use onair_loadtest::report::Report;
-use onair_loadtest::{player, publisher};
+use clap::Parser as _;
+use onair_loadtest::cli::Cli;
 use support::{LONG, Node, eventually, secs};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 const ROOMS: usize = 500;
-const SHAPE: Shape = Shape { kbps: 300, fps: 30, gop: 60 };
 
 #[test]
 fn five_hundred_publishers_and_players_lose_nothing_and_leave_nothing_behind() {
     let node = Node::start();
-    let rooms: Vec<_> = (0..ROOMS).map(|n| node.address(&format!("producer-{n}"))).collect();
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let (stop, stopped) = watch::channel(false);
-    let (mut publishers, mut players) = (JoinSet::new(), JoinSet::new());
-    for room in &rooms {
-        let publish = Address::parse(&room.url).expect("an address");
-        let play = Address::parse(&node.play_url(&room.room)).expect("an address");
-        let (to_publisher, to_player) = (stopped.clone(), stopped.clone());
-        publishers.spawn_on(
-            async move { publisher::publish(&publish, SHAPE, to_publisher).await },
-            runtime.handle(),
-        );
-        players.spawn_on(async move { player::play(&play, to_player).await }, runtime.handle());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    eventually("everybody on air", secs(60), || (node.api().sessions().len() == ROOMS).then_some(()));
+    let token = node.data_dir().join("admin-token");
+    let command = format!(
+        "onair-loadtest publish --rooms {ROOMS} --players {ROOMS} --kbps 300 --ramp 100 --seconds 10m --api http://{} --token-file {}",
+        node.http,
+        token.display()
+    );
+    let cli = Cli::parse_from(command.split_whitespace());
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = thread::spawn({
+        let stop = stop.clone();
+        move || onair_loadtest::run::run(&cli, &stop).expect("a run")
+    });
+    let all = |what: &str| {
+        let nodes = node.api().get("/v1/nodes").1;
+        (nodes["items"][0][what].as_u64() == Some(ROOMS as u64)).then_some(())
+    };
+    eventually("everybody in", secs(60), || all("publishers").and(all("players")));
 
     // The measurement itself is a length of time: what is flat stays flat over it.
-    std::thread::sleep(secs(20));
+    thread::sleep(secs(20));
     let early = node.rss_kib();
-    std::thread::sleep(secs(40));
+    thread::sleep(secs(40));
     let late = node.rss_kib();
     println!("RSS after 20 s: {early} KiB, after 60 s: {late} KiB");
     assert_eq!(node.api().sessions().len(), ROOMS, "everybody is still on air");
 
-    stop.send_replace(true);
-    let report = runtime.block_on(async {
-        let mut report = Report::default();
-        while let Some(outcome) = publishers.join_next().await {
-            report.publisher(outcome.expect("no panic"));
-        }
-        while let Some(outcome) = players.join_next().await {
-            report.player(outcome.expect("no panic"));
-        }
-        report
-    });
+    stop.store(true, Ordering::Relaxed);
+    let report = load.join().expect("no panic");
     println!("{report}");
-    assert!(report.holds(), "{report}");
+    assert!(report.verdict.holds(), "a promise was broken");
     assert!(late.abs_diff(early) * 20 <= early, "RSS moved by more than 5 %: {early} KiB, then {late} KiB");
     eventually("the last session to go", LONG, || node.api().sessions().is_empty().then_some(()));
-    for room in &rooms {
-        node.api().assert_ended(&room.room, "unpublished");
-    }
 }

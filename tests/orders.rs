@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onair_cluster::time::BootTime;
-use onair_loadtest::report::quantile;
 use onair_testkit::redis::Redis;
 use serde_json::json;
-use support::{Address, Crowd, Fleet, LONG, Store, eventually, secs};
+use support::{Address, Crowd, Fleet, LONG, Store, eventually, quantile, secs};
 
 /// What is asked for.
 #[derive(Clone, Copy)]

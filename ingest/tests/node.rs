@@ -23,7 +23,7 @@ async fn on_air(node: &TestNode, room: &str) -> (Client, Broadcast) {
     let (address, _) = node.key(room).await;
     let mut client = Client::start(&address, Want::Publish, None).await.unwrap();
     let mut broadcast = Broadcast::new(SHAPE);
-    client.send(&Broadcast::headers()).await.unwrap();
+    client.send(&broadcast.headers()).await.unwrap();
     pictures(&mut client, &mut broadcast, 10).await;
     node.expect(room, "granted live").await;
     (client, broadcast)
@@ -214,14 +214,14 @@ async fn a_silent_publisher_yields_to_its_own_reconnect_and_the_player_goes_on()
     let node = TestNode::start().await;
     let (address, _) = node.key("room").await;
     let mut first = Client::start(&address, Want::Publish, None).await.unwrap();
-    first.send(&Broadcast::headers()).await.unwrap();
+    first.send(&Broadcast::new(SHAPE).headers()).await.unwrap();
     pictures(&mut first, &mut Broadcast::new(SHAPE), 10).await;
     node.expect("room", "granted live").await;
     let mut player = Client::start(&node.address("room", "live"), Want::Play, None).await.unwrap();
     watch_until(&mut player, 9).await;
     // The first stays silent; the newcomer's claim is held until the ghost has been silent for long enough.
     let mut second = Client::start(&address, Want::Publish, None).await.unwrap();
-    second.send(&Broadcast::headers()).await.unwrap();
+    second.send(&Broadcast::new(SHAPE).headers()).await.unwrap();
     pictures(&mut second, &mut Broadcast::new(SHAPE), 3).await;
     assert_eq!(watch_until(&mut player, 2).await, [0, 1, 2]);
     node.expect("room", "granted live ended:superseded granted live").await;
@@ -371,8 +371,8 @@ async fn an_encoder_may_publish_again_on_the_same_connection_after_another() {
         let (publisher, _) = {
             let (address, _) = node.key("room").await;
             let mut client = Client::start(&address, Want::Publish, None).await.unwrap();
-            client.send(&Broadcast::headers()).await.unwrap();
             let mut broadcast = Broadcast::new(SHAPE);
+            client.send(&broadcast.headers()).await.unwrap();
             pictures(&mut client, &mut broadcast, 2).await;
             (client, broadcast)
         };
@@ -438,7 +438,7 @@ async fn what_was_learned_in_the_last_moment_is_in_the_end() {
     let node = TestNode::start().await;
     let (address, _) = node.key("room").await;
     let mut publisher = Client::start(&address, Want::Publish, None).await.unwrap();
-    let [audio, video] = Broadcast::headers();
+    let [audio, video] = Broadcast::new(SHAPE).headers();
     // Two writes, and so most likely two reads: the second one's facts must not wait for a second that never comes.
     publisher.send(&[video]).await.unwrap();
     tokio::task::yield_now().await;

@@ -108,7 +108,7 @@ impl Cluster {
     async fn publish(&self, node: &Node, room: &str) -> (Client, Broadcast) {
         let mut client = Client::start(&self.key(node, room).await, Want::Publish, None).await.unwrap();
         let mut broadcast = Broadcast::new(SHAPE);
-        client.send(&Broadcast::headers()).await.unwrap();
+        client.send(&broadcast.headers()).await.unwrap();
         pictures(&mut client, &mut broadcast, 10).await;
         (client, broadcast)
     }

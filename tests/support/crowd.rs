@@ -262,7 +262,7 @@ impl OnAir {
     /// Sends in real time until `stop` turns true (`Ok`) or the server cuts us (`Err`).
     pub async fn send_until(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), ClientError> {
         if !std::mem::replace(&mut self.has_begun, true) {
-            self.client.send(&Broadcast::headers()).await?;
+            self.client.send(&self.broadcast.headers()).await?;
         }
         let mut tick = tokio::time::interval(SMALL.interval());
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -39,6 +39,13 @@ pub const fn secs(seconds: u64) -> Duration {
 /// Beyond any patience: what takes longer than this never comes.
 pub const LONG: Duration = secs(30);
 
+/// The value below which a share of the values lies; zero when there are none.
+pub fn quantile(mut values: Vec<Duration>, share: f64) -> Duration {
+    values.sort_unstable();
+    let index = (values.len().saturating_sub(1) as f64 * share.clamp(0.0, 1.0)).round() as usize;
+    values.get(index).copied().unwrap_or_default()
+}
+
 /// The size or length of a test: the second with `ONAIR_LONG=1`, else the first.
 pub fn scale<T>(short: T, long: T) -> T {
     if std::env::var("ONAIR_LONG").is_ok_and(|value| value == "1") { long } else { short }

@@ -1,0 +1,330 @@
+//! Life: what a worker does with a client when something happens to it: it comes, is accepted, sends, leaves, comes back.
+
+use std::sync::atomic::Ordering;
+
+use rand::Rng;
+
+use super::client::micros;
+use super::holders::OVERLAP_MAX;
+use super::link::{Happening, Link};
+use super::outbox::{Part, SLICES_MAX};
+use super::watch::Watch;
+use super::worker::{Overlap, RUN, Timer, What, Worker};
+use crate::client::Want;
+use crate::media::clip::{Track, stamp_head};
+use crate::media::{Stamp, now_micros};
+use crate::plan::{Again, Leaving};
+
+/// Messages in one write, at two slices each.
+const MESSAGES_MAX: usize = SLICES_MAX / 2;
+/// How long the server may take to close after a goodbye.
+const CLOSE_MAX: u64 = 1_000_000;
+/// Who has published for so long has certainly been noticed.
+const CERTAIN: u64 = 1_000_000;
+
+impl Worker {
+    pub(super) fn on_timer(&mut self, deadline: u64, timer: Timer) {
+        let Timer { client: at, generation, what } = timer;
+        if self.clients[at].generation != generation {
+            return;
+        }
+        match what {
+            What::Begin => self.begin(at),
+            What::Media => self.send_media(at, deadline),
+            What::Leave => self.leave(at),
+            What::Patience if !self.clients[at].is_in() => self.ended(at, false, "no answer in time"),
+            What::Patience => {}
+            What::Close => self.left(at),
+        }
+    }
+
+    fn begin(&mut self, at: usize) {
+        if self.stage != RUN {
+            self.clients[at].is_done = true;
+            return;
+        }
+        let now = now_micros();
+        let job = &self.shared.job;
+        let client = &mut self.clients[at];
+        client.generation += 1;
+        client.attempts += 1;
+        client.began = now;
+        client.first_try.get_or_insert(now);
+        client.is_leaving = false;
+        client.is_over = false;
+        let target = &job.targets[client.plan.target];
+        let door = match client.plan.want {
+            Want::Publish => target.publish.as_ref(),
+            Want::Play => target.play.as_ref(),
+        };
+        let Some(door) = door else {
+            client.is_done = true;
+            return;
+        };
+        let turn = client.number + client.attempts;
+        let to = door.to[turn % door.to.len()];
+        let from = (!job.from.is_empty()).then(|| job.from[turn % job.from.len()]);
+        self.tally.counts.attempts += 1;
+        let patience = micros(job.patience);
+        let opened = Link::open(to, from, door.requests.clone(), job.acks)
+            .and_then(|mut link| self.register(at, &mut link).map(|()| link));
+        match opened {
+            Ok(link) => {
+                self.clients[at].link = Some(link);
+                self.set(at, now + patience, What::Patience);
+            }
+            Err(e) => self.ended(at, false, &format!("connect: {}", e.kind())),
+        }
+    }
+
+    pub(super) fn on_happening(&mut self, at: usize, happening: Happening, now: u64) {
+        let client = &mut self.clients[at];
+        if client.link.is_none() || client.is_leaving {
+            return;
+        }
+        match happening {
+            Happening::Connected => self.tally.connect.note(now.saturating_sub(client.began)),
+            Happening::Requested => client.watch = Watch::since(now),
+            Happening::Started if client.plan.want == Want::Publish => self.publish_started(at, now),
+            Happening::Started => {
+                self.tally.play_start.note(now.saturating_sub(client.began));
+                self.tally.counts.plays += 1;
+                client.failures = 0;
+                client.first_try = None;
+                client.out_since = None;
+                self.stay(at, now);
+            }
+            Happening::Refused(why) => self.ended(at, true, &format!("refused: {why}")),
+            Happening::Over => client.is_over = true,
+            Happening::Picture(stamp) => {
+                let room = client.plan.target as u64;
+                // Pictures of one read do not all arrive at the moment of the event.
+                client.watch.picture(stamp, room, now_micros(), &mut self.tally);
+            }
+        }
+    }
+
+    fn publish_started(&mut self, at: usize, now: u64) {
+        let publish = self.shared.publishes.fetch_add(1, Ordering::Relaxed) + 1;
+        let client = &mut self.clients[at];
+        let target = client.plan.target;
+        client.publish = publish;
+        client.started = now;
+        client.next = [0, 0];
+        client.failures = 0;
+        self.tally.publish_start.note(now.saturating_sub(client.began));
+        self.tally.counts.publishes += 1;
+        self.tally.counts.rivals_accepted += u64::from(client.plan.is_rival);
+        self.published[target].accepted += 1;
+        if let Some(since) = client.out_since.take() {
+            self.tally.reconnect.note(now.saturating_sub(since));
+        }
+        if let (Some(_), Some(first)) = (&client.ghost, client.first_try) {
+            self.tally.takeover.note(now.saturating_sub(first));
+        }
+        client.first_try = None;
+        for older in self.holders.accepted(target, at, publish) {
+            self.overlaps.push(Overlap { due: now + OVERLAP_MAX, target, publish: older });
+        }
+        if let (Some(clip), Some(link)) = (client.plan.clip.clone(), client.link.as_mut()) {
+            let opening = clip.opening(link.message_stream_id());
+            self.tally.counts.sent_bytes += opening.len() as u64;
+            if let Err(gone) = link.say(&[Part::Own(&opening)]) {
+                return self.on_gone(at, &gone);
+            }
+            self.set(at, now, What::Media);
+        }
+        self.stay(at, now);
+    }
+
+    fn stay(&mut self, at: usize, now: u64) {
+        match self.clients[at].stay(&mut self.chance) {
+            None => {}
+            Some(0) => self.leave(at),
+            Some(time) => self.set(at, now + time, What::Leave),
+        }
+    }
+
+    /// Writes all that is due, and sets the timer for what comes next.
+    fn send_media(&mut self, at: usize, deadline: u64) {
+        let now = now_micros();
+        let client = &mut self.clients[at];
+        let (Some(link), Some(clip), false) =
+            (client.link.as_mut(), client.plan.clip.clone(), client.is_leaving)
+        else {
+            return;
+        };
+        self.tally.lateness.note(now.saturating_sub(deadline));
+        let room = client.plan.target as u64;
+        loop {
+            self.heads.clear();
+            let mut messages = [(None, (0, 0)); MESSAGES_MAX];
+            let mut count = 0;
+            while count < MESSAGES_MAX
+                && let Some((due, track, number)) = clip.next(client.next)
+                && client.started + due <= now
+            {
+                let item = clip.item(track, number);
+                let begin = self.heads.len();
+                if track == Track::Video {
+                    let stamp = Stamp { room, source: client.publish, number, sent: now };
+                    stamp_head(&mut self.heads, &item.head, &stamp);
+                    self.tally.counts.sent_pictures += 1;
+                    client.next[0] = number + 1;
+                } else {
+                    self.heads.extend_from_slice(&item.head);
+                    client.next[1] = number + 1;
+                }
+                self.tally.counts.sent_bytes += item.bytes() as u64;
+                messages[count] = (Some(item), (begin, self.heads.len()));
+                count += 1;
+            }
+            if count == 0 {
+                break;
+            }
+            let mut parts = [Part::Own(&[]); SLICES_MAX];
+            for (n, (item, (from, to))) in messages[..count].iter().enumerate() {
+                parts[n * 2] = Part::Own(&self.heads[*from..*to]);
+                if let Some(item) = item {
+                    parts[n * 2 + 1] = Part::Shared(&item.body);
+                }
+            }
+            if let Err(gone) = link.say(&parts[..count * 2]) {
+                return self.on_gone(at, &gone);
+            }
+        }
+        if let Some((due, _, _)) = self.clients[at].next_message() {
+            self.set(at, due, What::Media);
+        }
+    }
+
+    /// Leaves as planned.
+    fn leave(&mut self, at: usize) {
+        let leave = match self.clients[at].plan.leave {
+            Leaving::Any => match self.chance.random_range(0..5) {
+                0 | 1 => Leaving::Goodbye,
+                2 => Leaving::Close,
+                3 => Leaving::Reset,
+                _ => Leaving::Freeze,
+            },
+            other => other,
+        };
+        self.leave_by(at, leave);
+    }
+
+    /// Leaves with a goodbye, never to come back.
+    pub(super) fn leave_for_good(&mut self, at: usize) {
+        self.clients[at].plan.again = Again::Never;
+        if self.clients[at].is_in() {
+            self.leave_by(at, Leaving::Goodbye);
+        } else if !self.clients[at].is_leaving {
+            self.clients[at].link = None;
+            self.clients[at].is_done = true;
+        }
+    }
+
+    fn leave_by(&mut self, at: usize, leave: Leaving) {
+        let now = now_micros();
+        let Some(mut link) = self.clients[at].link.take() else { return };
+        self.note_published(at, leave == Leaving::Goodbye, now);
+        let (target, publish) = (self.clients[at].plan.target, self.clients[at].publish);
+        if leave != Leaving::Freeze {
+            self.holders.gone(target, publish);
+        }
+        let client = &mut self.clients[at];
+        client.publish = 0;
+        client.out_since = Some(now);
+        match leave {
+            Leaving::Goodbye if link.goodbye().is_ok() => {
+                client.link = Some(link);
+                client.is_leaving = true;
+                client.generation += 1;
+                self.set(at, now + CLOSE_MAX, What::Close);
+                return;
+            }
+            Leaving::Reset => link.reset(),
+            Leaving::Freeze => {
+                self.drop_ghost(at);
+                if self.register_ghost(at, &mut link).is_ok() {
+                    self.clients[at].ghost = Some((link, publish));
+                } else {
+                    self.holders.gone(target, publish);
+                }
+            }
+            _ => drop(link),
+        }
+        self.left(at);
+    }
+
+    /// It is out, as it wanted to be.
+    fn left(&mut self, at: usize) {
+        let client = &mut self.clients[at];
+        client.link = None;
+        client.is_leaving = false;
+        self.again(at);
+    }
+
+    /// The connection ended, or never came to be, and that was not our wish.
+    pub(super) fn ended(&mut self, at: usize, was_refused: bool, why: &str) {
+        let now = now_micros();
+        if self.clients[at].is_leaving {
+            return self.left(at);
+        }
+        let was_in = self.clients[at].publish != 0;
+        self.note_published(at, false, now);
+        let client = &mut self.clients[at];
+        client.link = None;
+        let (target, publish, want) = (client.plan.target, client.publish, client.plan.want);
+        client.publish = 0;
+        client.failures += u32::from(!was_in);
+        if was_in {
+            client.out_since = Some(now);
+        }
+        let counts = &mut self.tally.counts;
+        let is_taken_over = was_in && self.holders.is_succeeded(target, publish);
+        self.holders.gone(target, publish);
+        // A player who comes again by itself waits for a room that is off air; that is no failure.
+        let is_waiting = want == Want::Play && client.plan.again != Again::Never;
+        if self.stage != RUN || (client.is_over && want == Want::Play) {
+            // What ends with the run ends as it should; and so does what is watched.
+        } else if client.plan.is_rival && was_refused {
+            counts.rivals_refused += 1;
+        } else if is_taken_over {
+            counts.taken_over += 1;
+        } else if was_refused && want == Want::Publish && self.holders.is_held(target) {
+            counts.busy += 1;
+        } else {
+            if !is_waiting {
+                *(if was_refused { &mut counts.refused } else { &mut counts.dropped }) += 1;
+            }
+            let who = if want == Want::Publish { "publisher" } else { "player" };
+            self.tally.problem(&format!("{who}: {why}"));
+        }
+        self.again(at);
+    }
+
+    fn again(&mut self, at: usize) {
+        let client = &mut self.clients[at];
+        client.generation += 1;
+        match client.pause(&mut self.chance) {
+            Some(pause) if self.stage == RUN => self.set(at, now_micros() + pause, What::Begin),
+            _ => client.is_done = true,
+        }
+    }
+
+    /// Notes whether the server must know of a publish that is over now.
+    fn note_published(&mut self, at: usize, said_goodbye: bool, now: u64) {
+        let client = &self.clients[at];
+        let is_long = now.saturating_sub(client.started) > CERTAIN;
+        if client.publish != 0 && client.next[0] > 0 && (said_goodbye || is_long) {
+            self.published[client.plan.target].certain += 1;
+        }
+    }
+
+    /// The server closed a frozen connection, or we do at last.
+    pub(super) fn drop_ghost(&mut self, at: usize) {
+        if let Some((_, publish)) = self.clients[at].ghost.take() {
+            self.holders.gone(self.clients[at].plan.target, publish);
+        }
+    }
+}
