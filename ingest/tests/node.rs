@@ -257,7 +257,7 @@ async fn who_sends_more_than_the_key_allows_is_told_so_and_a_burst_is_not_more()
     let (address, _) = node.key_like("room", |record| record.max_bitrate = Some(BITS)).await;
     let mut publisher = Client::start(&address, Want::Publish, None).await.unwrap();
     let mut broadcast = Broadcast::new(SHAPE);
-    publisher.send(&Broadcast::headers()).await.unwrap();
+    publisher.send(&Broadcast::new(SHAPE).headers()).await.unwrap();
     // Twenty seconds of media at once, which at the allowed rate are six.
     pictures(&mut publisher, &mut broadcast, 600).await;
     let mut player = Client::start(&node.address("room", "live"), Want::Play, None).await.unwrap();
