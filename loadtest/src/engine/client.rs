@@ -34,6 +34,8 @@ pub(super) struct Client {
     /// When this attempt began, and the first one since the client is out.
     pub(super) began: u64,
     pub(super) first_try: Option<u64>,
+    /// The server still held the frozen connection when that was.
+    pub(super) is_taking_over: bool,
     /// Since when it is out, having been in before.
     pub(super) out_since: Option<u64>,
     /// The number of its accepted publish, greater than those of all before; 0 when there is none.
@@ -60,6 +62,7 @@ impl Client {
             failures: 0,
             began: 0,
             first_try: None,
+            is_taking_over: false,
             out_since: None,
             publish: 0,
             started: 0,

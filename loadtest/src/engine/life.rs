@@ -49,7 +49,10 @@ impl Worker {
         client.generation += 1;
         client.attempts += 1;
         client.began = now;
-        client.first_try.get_or_insert(now);
+        if client.first_try.is_none() {
+            client.first_try = Some(now);
+            client.is_taking_over = client.ghost.is_some();
+        }
         client.is_leaving = false;
         client.is_over = false;
         let target = &job.targets[client.plan.target];
@@ -119,7 +122,7 @@ impl Worker {
         if let Some(since) = client.out_since.take() {
             self.tally.reconnect.note(now.saturating_sub(since));
         }
-        if let (Some(_), Some(first)) = (&client.ghost, client.first_try) {
+        if let (true, Some(first)) = (client.is_taking_over, client.first_try) {
             self.tally.takeover.note(now.saturating_sub(first));
         }
         client.first_try = None;
