@@ -3,7 +3,7 @@
 //!
 //! Chunks of a clip carry times as differences (type 1 headers), so that the same bytes serve at any time of any broadcast:
 //! nothing grows past 24 bits, however long it runs. The first message of each chunk stream, which must be said in full, is
-//! what [`Clip::opening`] writes.
+//! what `Clip::opening` writes.
 
 use std::collections::HashMap;
 

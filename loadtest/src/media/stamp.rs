@@ -51,7 +51,7 @@ impl Stamp {
         Some(Self { room: take(5), source: take(10), number: take(10), sent: take(10) })
     }
 
-    /// Writes itself into a payload that was made with room for it, see [`unit`].
+    /// Writes itself into a payload that was made with room for it, see [`unit()`].
     pub(crate) fn write(&self, payload: &mut [u8]) {
         let Some(numbers) = payload.get_mut(NUMBERS_AT..STAMP_END) else { return };
         let mut digits = numbers.iter_mut();
