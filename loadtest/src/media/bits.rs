@@ -24,7 +24,7 @@ impl Bits {
     }
 
     /// An unsigned Exp-Golomb code (H.264 §9.1).
-    pub(super) fn ue(&mut self, value: u32) {
+    pub(super) fn exp_golomb(&mut self, value: u32) {
         let code = value + 1;
         let length = 32 - code.leading_zeros();
         self.put(0, length - 1);
@@ -32,7 +32,7 @@ impl Bits {
     }
 
     /// The signed Exp-Golomb code of zero, the only one that we need.
-    pub(super) fn se_zero(&mut self) {
+    pub(super) fn exp_golomb_zero(&mut self) {
         self.put(1, 1);
     }
 
@@ -74,7 +74,7 @@ mod tests {
             [(0, 0b1, 1), (1, 0b010, 3), (2, 0b011, 3), (3, 0b00100, 5), (7, 0b000_1000, 7)]
         {
             let mut bits = Bits::default();
-            bits.ue(value);
+            bits.exp_golomb(value);
             bits.align();
             assert_eq!(bits.into_bytes(), [u8::try_from(code << (8 - length)).unwrap()], "{value}");
         }

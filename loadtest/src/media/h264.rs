@@ -64,18 +64,18 @@ fn sequence_parameters(size: Size, fps: u32) -> Vec<u8> {
     bits.put(66, 8); // baseline
     bits.put(0xc0, 8); // constrained
     bits.put(level(size, fps), 8);
-    bits.ue(0);
-    bits.ue(FRAME_NUMBER_BITS - 4);
-    bits.ue(2); // shown in the order they are sent
-    bits.ue(1); // one reference
+    bits.exp_golomb(0);
+    bits.exp_golomb(FRAME_NUMBER_BITS - 4);
+    bits.exp_golomb(2); // shown in the order they are sent
+    bits.exp_golomb(1); // one reference
     bits.put(0, 1);
-    bits.ue(size.wide - 1);
-    bits.ue(size.high - 1);
+    bits.exp_golomb(size.wide - 1);
+    bits.exp_golomb(size.high - 1);
     bits.put(0b11, 2); // frames only, direct 8×8
     let cut = size.high * 16 - size.height;
     bits.put(u32::from(cut > 0), 1);
     if cut > 0 {
-        [0, 0, 0, cut / 2].into_iter().for_each(|rows| bits.ue(rows));
+        [0, 0, 0, cut / 2].into_iter().for_each(|rows| bits.exp_golomb(rows));
     }
     bits.put(1, 1); // usability information
     bits.put(0b0000, 4); // no aspect ratio, overscan, signal type, chroma place
@@ -86,28 +86,28 @@ fn sequence_parameters(size: Size, fps: u32) -> Vec<u8> {
     bits.put(0b000, 3); // no reference decoders, no picture structure
     bits.put(1, 1); // restrictions
     bits.put(1, 1);
-    bits.ue(0);
-    bits.ue(0);
-    bits.ue(10);
-    bits.ue(10);
-    bits.ue(0); // nothing is reordered
-    bits.ue(1);
+    bits.exp_golomb(0);
+    bits.exp_golomb(0);
+    bits.exp_golomb(10);
+    bits.exp_golomb(10);
+    bits.exp_golomb(0); // nothing is reordered
+    bits.exp_golomb(1);
     bits.into_nal(SPS)
 }
 
 /// H.264 §7.3.2.2.
 fn picture_parameters() -> Vec<u8> {
     let mut bits = Bits::default();
-    bits.ue(0);
-    bits.ue(0);
+    bits.exp_golomb(0);
+    bits.exp_golomb(0);
     bits.put(0b00, 2); // CAVLC
-    bits.ue(0);
-    bits.ue(0);
-    bits.ue(0);
+    bits.exp_golomb(0);
+    bits.exp_golomb(0);
+    bits.exp_golomb(0);
     bits.put(0b000, 3);
-    bits.se_zero();
-    bits.se_zero();
-    bits.se_zero();
+    bits.exp_golomb_zero();
+    bits.exp_golomb_zero();
+    bits.exp_golomb_zero();
     bits.put(0b100, 3); // slices say whether they are deblocked
     bits.into_nal(PPS)
 }
@@ -115,18 +115,18 @@ fn picture_parameters() -> Vec<u8> {
 /// A keyframe, all grey. Two in a row must differ in `id`.
 pub(super) fn keyframe(size: Size, id: u32) -> Vec<u8> {
     let mut bits = Bits::default();
-    bits.ue(0);
-    bits.ue(7); // intra
-    bits.ue(0);
+    bits.exp_golomb(0);
+    bits.exp_golomb(7); // intra
+    bits.exp_golomb(0);
     bits.put(0, FRAME_NUMBER_BITS);
-    bits.ue(id);
+    bits.exp_golomb(id);
     bits.put(0b00, 2); // an ordinary reference
-    bits.se_zero();
-    bits.ue(1); // not deblocked
+    bits.exp_golomb_zero();
+    bits.exp_golomb(1); // not deblocked
     for _ in 0..size.macroblocks() {
-        bits.ue(3); // intra 16×16 predicted by the mean, nothing coded
-        bits.ue(0);
-        bits.se_zero();
+        bits.exp_golomb(3); // intra 16×16 predicted by the mean, nothing coded
+        bits.exp_golomb(0);
+        bits.exp_golomb_zero();
         bits.put(1, 1); // no coefficients
     }
     bits.into_nal(KEY_SLICE)
@@ -135,14 +135,14 @@ pub(super) fn keyframe(size: Size, id: u32) -> Vec<u8> {
 /// A picture like the one before it, the `number`th since the keyframe.
 pub(super) fn repetition(size: Size, number: u32) -> Vec<u8> {
     let mut bits = Bits::default();
-    bits.ue(0);
-    bits.ue(5); // predicted
-    bits.ue(0);
+    bits.exp_golomb(0);
+    bits.exp_golomb(5); // predicted
+    bits.exp_golomb(0);
     bits.put(number % (1 << FRAME_NUMBER_BITS), FRAME_NUMBER_BITS);
     bits.put(0b000, 3); // the usual reference, which this one becomes
-    bits.se_zero();
-    bits.ue(1);
-    bits.ue(size.macroblocks()); // all skipped
+    bits.exp_golomb_zero();
+    bits.exp_golomb(1);
+    bits.exp_golomb(size.macroblocks()); // all skipped
     bits.into_nal(OTHER_SLICE)
 }
 
