@@ -26,8 +26,8 @@ use crate::shard::ownership::Tenure;
 const WINDOW: usize = 256;
 /// Whoever applies rings; what was missed is found by looking.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// From a delivery to its mark: each mark is a transaction, and one may tell of many.
-const MARK_AFTER: Duration = Duration::from_millis(100);
+/// From a delivery to its mark. Each mark is a transaction of the Live DB, and may tell of many; the lanes need them more.
+const MARK_AFTER: Duration = Duration::from_millis(250);
 /// How long a shard that is given up waits for what is under way.
 const LEAVE_MAX: Duration = Duration::from_secs(1);
 
@@ -182,7 +182,9 @@ impl Shipper {
     }
 
     fn mark_soon(&mut self) {
-        self.mark_at.get_or_insert_with(|| Instant::now() + MARK_AFTER);
+        // At the end somebody waits for it.
+        let after = if self.core.is_stopping() { Duration::ZERO } else { MARK_AFTER };
+        self.mark_at.get_or_insert_with(|| Instant::now() + after);
     }
 
     /// Writes down how far we are. `Err`: another owns the shard by now.

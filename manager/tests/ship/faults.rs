@@ -94,7 +94,7 @@ async fn a_manager_that_dies_repeats_what_it_had_not_marked_under_the_same_ids()
     // Dropped, not stopped: nothing is waited for.
     let Manager { handle, home, live_db, .. } = manager;
     drop(handle);
-    onair_manager::live_db::LiveDb::close(&*live_db).await;
+    live_db.close().await;
     drop(live_db);
     let manager = Manager::start_in(home, Some(settings(&kafka.brokers(), "t"))).await;
     let outbox = manager.shipped(100).await;
@@ -114,7 +114,7 @@ async fn a_message_that_kafka_refuses_is_set_aside_and_all_others_go_on() {
         }
     }
     let outbox = manager.shipped(100).await;
-    let quarantined = onair_manager::live_db::Ledger::quarantine(&*manager.live_db, 0, 10).await.unwrap();
+    let quarantined = manager.live_db.quarantine(0, 10).await.unwrap();
     assert_eq!(quarantined.len(), 2, "a start and an end");
     assert!(quarantined.iter().all(|row| row.error.contains("too large")), "{:?}", quarantined[0].error);
     let (poison, sound): (Vec<_>, Vec<_>) = outbox.into_iter().partition(|row| row.payload.len() > 20_000);

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use onair_testkit::kafka::Kafka;
+use onair_testkit::postgres::Postgres;
 use support::{Live, Manager, compare, records, settings};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +37,7 @@ async fn a_broadcast_is_two_cloud_events_under_the_rooms_key() {
         let expected = HashMap::from([
             ("ce_specversion", "1.0"),
             ("ce_id", id.as_str()),
-            ("ce_source", "/onair/onair"),
+            ("ce_source", "/clusters/onair"),
             ("ce_type", row.kind.as_str()),
             ("ce_subject", "room-1"),
             ("ce_time", data[time].as_str().unwrap()),
@@ -90,6 +91,34 @@ async fn without_kafka_messages_stay_in_the_outbox_and_nothing_is_degraded() {
     manager.written(2).await;
     assert_eq!(manager.degraded(), Vec::<String>::new());
     assert!(manager.outbox().await.iter().all(|row| row.shipped_at.is_none()));
+}
+
+/// Events per second through registry, Live DB and Kafka; printed, not asserted.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_much_it_carries() {
+    const ROOMS: usize = 1_000;
+    let kafka = Kafka::start();
+    let postgres = Postgres::start();
+    let url = postgres.url(&postgres.create_database());
+    for (name, manager) in [
+        ("SQLite", Manager::start(settings(&kafka.brokers(), "sqlite")).await),
+        ("PostgreSQL", Manager::start_on(&url, settings(&kafka.brokers(), "postgresql")).await),
+    ] {
+        manager.broadcast("warm-up").await;
+        manager.shipped(2).await;
+        let began = std::time::Instant::now();
+        for room in 0..ROOMS {
+            manager.broadcast(&format!("room-{room}")).await;
+        }
+        let (told, outbox) = (began.elapsed(), manager.shipped(2 * ROOMS + 2).await);
+        let took = began.elapsed();
+        let rate = 3.0 * ROOMS as f64 / took.as_secs_f64();
+        println!(
+            "{name}: {} events told in {told:?}, all shipped after {took:?}: {rate:.0} events/s",
+            3 * ROOMS
+        );
+        compare(&outbox, &records(&kafka, &name.to_lowercase()));
+    }
 }
 
 /// From commit to record, on a machine that does nothing else; printed, not asserted.

@@ -14,7 +14,7 @@ use onair_cluster::registry::{
 };
 use onair_cluster::{Facts, LiveKeyId, NodeId, ProducerId, RoomId, SessionCard, SessionId, Shard, UnixMs};
 use onair_manager::kafka::{IfMissing, KafkaSettings, Security};
-use onair_manager::live_db::{LiveDb, Outbox, OutboxRow, SqliteLiveDb};
+use onair_manager::live_db::{LiveDb, OutboxRow, PostgresLiveDb, PostgresOptions, SqliteLiveDb};
 use onair_manager::{
     AdminToken, ManagerConfig, ManagerError, ManagerHandle, ManagerMetrics, ManagerParts, NodeStatus,
     RegistryLife,
@@ -36,7 +36,7 @@ pub(crate) fn settings(brokers: &str, topic: &str) -> KafkaSettings {
 pub(crate) struct Manager {
     pub(crate) handle: ManagerHandle,
     pub(crate) registry: Arc<LocalRegistry>,
-    pub(crate) live_db: Arc<SqliteLiveDb>,
+    pub(crate) live_db: Arc<dyn LiveDb>,
     pub(crate) home: TempDir,
 }
 
@@ -56,6 +56,21 @@ impl Manager {
 
     async fn launch(home: TempDir, kafka: Option<KafkaSettings>) -> Result<Self, ManagerError> {
         let live_db = Arc::new(SqliteLiveDb::open(home.path()).await.unwrap());
+        Self::launch_on(live_db, home, kafka).await
+    }
+
+    /// On a PostgreSQL.
+    pub(crate) async fn start_on(postgres: &str, kafka: KafkaSettings) -> Self {
+        let options = PostgresOptions::new(postgres.to_owned(), "onair".to_owned());
+        let live_db = Arc::new(PostgresLiveDb::open(&options).await.unwrap());
+        Self::launch_on(live_db, tempfile::tempdir().unwrap(), Some(kafka)).await.unwrap()
+    }
+
+    async fn launch_on(
+        live_db: Arc<dyn LiveDb>,
+        home: TempDir,
+        kafka: Option<KafkaSettings>,
+    ) -> Result<Self, ManagerError> {
         let registry = Arc::new(LocalRegistry::new(LeaseTimes::default()));
         let mut prometheus = prometheus_client::registry::Registry::default();
         let metrics = ManagerMetrics::register(&mut prometheus);
@@ -74,7 +89,7 @@ impl Manager {
         let http = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = ManagerConfig::new(http, home.path().into(), "localhost".to_owned(), node);
         let config = ManagerConfig { kafka, ..config };
-        let handle = onair_manager::start_on(config, parts, Arc::clone(&live_db) as Arc<dyn LiveDb>);
+        let handle = onair_manager::start_on(config, parts, Arc::clone(&live_db));
         Ok(Self { handle: handle.await?, registry, live_db, home })
     }
 
