@@ -68,7 +68,7 @@ impl Restored {
         for owned in &changed.taken {
             state.told.remove(&owned.shard);
         }
-        for owned in &changed.lost {
+        for owned in changed.lost.iter().chain(&changed.given_up) {
             state.is_loaded.remove(&owned.shard);
         }
     }

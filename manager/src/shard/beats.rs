@@ -72,7 +72,9 @@ async fn hand_over(core: &Core, shards: &[ShardTerm], leaving: Leaving) {
     let answer = within(core.live_db.give_up(&core.manager_id, shards, is_leaving)).await;
     core.note_db(&answer);
     // Unanswered: perhaps they are free, perhaps not. When not, the next beat tells us so, under the same terms.
-    core.ownership.gone(shards).emit(&core.metrics);
+    let changed = core.ownership.gone(shards);
+    core.restored.on_ownership(&changed);
+    changed.emit(&core.metrics);
 }
 
 async fn within<T>(call: impl Future<Output = Result<T, LiveDbError>>) -> Result<T, LiveDbError> {

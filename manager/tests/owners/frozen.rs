@@ -40,8 +40,8 @@ impl OneThread {
     }
 
     /// Holds the thread still until what is returned is dropped.
-    fn freeze(&self) -> mpsc::Sender<()> {
-        let (thaw, thawed) = mpsc::channel::<()>();
+    fn freeze(&self) -> mpsc::SyncSender<()> {
+        let (thaw, thawed) = mpsc::sync_channel::<()>(1);
         self.handle.spawn(async move {
             let _ = thawed.recv();
         });
@@ -65,7 +65,7 @@ pub(crate) type Gate = watch::Sender<bool>;
 pub(crate) struct Ice {
     thread: OneThread,
     pub(crate) gate: Arc<Gate>,
-    frozen: Option<mpsc::Sender<()>>,
+    frozen: Option<mpsc::SyncSender<()>>,
 }
 
 impl Ice {
