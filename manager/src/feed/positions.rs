@@ -1,7 +1,7 @@
 //! Positions: how far the feed has been read, one number per shard; its text is the id of an event.
 //!
 //! A vector, since each shard numbers its messages for itself and no order between shards is promised. The text is base64url
-//! (RFC 4648 §5, unpadded) of a version byte and 64 LEB128 numbers: [`CHARS_MIN`] to [`CHARS_MAX`] characters. It means the
+//! (RFC 4648 §5, unpadded) of a version byte and 64 LEB128 numbers: `CHARS_MIN` to [`CHARS_MAX`] characters. It means the
 //! same to every Manager of the cluster.
 
 use base64::Engine as _;

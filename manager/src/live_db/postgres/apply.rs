@@ -1,4 +1,4 @@
-//! Lifecycle events become rows: fences the shards, loads what the [rules](crate::live_db::rules) must know, and writes what
+//! Lifecycle events become rows: fences the shards, loads what the [rules] must know, and writes what
 //! they give, in a handful of statements for the whole batch.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Lifecycle events become rows: loads what the [rules](crate::live_db::rules) must know, and writes what they give. With the
+//! Lifecycle events become rows: loads what the [rules] must know, and writes what they give. With the
 //! outbox, the only place that writes sessions and broadcasts.
 
 use onair_cluster::{Event, Facts, Shard, UnixMs};
