@@ -61,6 +61,10 @@ enum Leaving {
 pub(crate) async fn leave(core: &Core) {
     // First, and after a beat that is under way: none may follow that would take shards again.
     *core.has_left.lock().await = true;
+    if core.outage.is_known() {
+        // Nobody would hear of it: our lease ends by itself.
+        return;
+    }
     hand_over(core, &core.ownership.all(), Leaving::ForGood).await;
 }
 

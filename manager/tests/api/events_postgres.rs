@@ -95,7 +95,7 @@ impl Hopper {
             if block.data.is_some() {
                 self.seen.push(block.ce("id"));
             }
-            self.last_id = block.id.or(self.last_id.take());
+            self.last_id = block.id.or_else(|| self.last_id.take());
         }
     }
 }
