@@ -36,12 +36,17 @@ use producers::{ENDLESS, Intentions, Scene};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
+use support::encoders::publish_from;
+use support::media::{H264_AAC, Sample};
 use support::sse::Follower;
 use support::{Address, Crowd, LONG, Store, Works, eventually, secs};
 use tokio::task::JoinHandle;
 use verdict::{Evidence, Verdict};
 
 const ROOMS: usize = 20;
+
+/// What a real encoder publishes meanwhile.
+const SHORT: Sample = Sample { seconds: 10, ..H264_AAC };
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name)
@@ -141,6 +146,8 @@ impl Play {
             records: self.records.rest(),
             followed: Some(self.follower.stop()),
             trespasses: fence::trespasses(&self.works),
+            gone: self.works.gone(),
+            owners: self.works.sql("SELECT sum(term) || ' changes' FROM shard_owner"),
         };
         let verdict = evidence.judge();
         println!("\n{name}, seed {}, {:.0?}\n{verdict}", seed(), self.began.elapsed());
@@ -162,11 +169,20 @@ fn each_room_starts_and_ends_in_kafka_as_in_the_live_db_row_by_row() {
     let _alone = one_at_a_time();
     let sessions = setting("ONAIR_LEDGER_SESSIONS", 150) as usize;
     let mut play = Play::start(sessions);
+    let real = play.works.address("a-real-encoder");
+    let url = play.works.nodes[0].publish_url(&real);
+    let mut ffmpeg = publish_from(play.works.home(), &SHORT, &url);
     // One of the nodes does not see the end of it: whoever is on air there is lost.
     eventually("half of the sessions", secs(1_200), || (play.sessions_so_far() > sessions / 2).then_some(()));
     play.killed.insert(play.works.nodes[2].rtmp);
     play.works.nodes[2].kill();
     play.works.nodes[2].restart();
+    assert!(ffmpeg.wait(LONG).success());
+    let of_ffmpeg = play.works.wait_ledger("the real encoder's end", LONG, |ledger| {
+        ledger.of_room(&real.room).iter().any(|s| s.ended_at.is_some())
+    });
+    let told: Vec<_> = of_ffmpeg.of_room(&real.room).iter().map(|s| s.end_reason.clone()).collect();
+    assert_eq!(told, [Some("unpublished".to_owned())]);
     assert_holds(&play.judge("sessions"));
 }
 

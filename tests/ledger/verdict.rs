@@ -27,6 +27,10 @@ pub(crate) struct Evidence {
     pub(crate) followed: Option<Followed>,
     /// What the fence in the database saw; see `super::fence`.
     pub(crate) trespasses: Vec<String>,
+    /// Processes that ended by themselves.
+    pub(crate) gone: Vec<String>,
+    /// How often shards changed hands.
+    pub(crate) owners: String,
 }
 
 /// What came of it.
@@ -46,6 +50,7 @@ impl Evidence {
         faults.extend(self.faults_of_records());
         faults.extend(self.faults_of_the_feed());
         faults.extend(self.trespasses.iter().cloned());
+        faults.extend(self.gone.iter().map(|id| format!("{id} ended by itself")));
         Verdict { figures: self.figures(), faults }
     }
 
@@ -229,6 +234,7 @@ impl Evidence {
             ("outbox", format!("{} messages", self.ledger.messages.len())),
             ("Kafka", format!("{} records, {} repeats", self.records.len(), self.records.len() - ids.len())),
             ("feed", feed),
+            ("owners", self.owners.clone()),
         ]
     }
 }

@@ -82,6 +82,13 @@ impl Works {
         Operators { apis: self.managers().map(|manager| self.api_of(manager)).collect() }
     }
 
+    /// Nodes and Managers that do not run.
+    pub fn gone(&mut self) -> Vec<String> {
+        let fleet = &mut self.fleet;
+        let all = fleet.nodes.iter_mut().chain([&mut fleet.manager]).chain(&mut fleet.more_managers);
+        all.filter_map(|member| (!member.is_running()).then(|| member.id.clone())).collect()
+    }
+
     /// Everyone's log, for a report of faults.
     pub fn keep_logs(&self, directory: &Path) {
         self.fleet.keep_logs(directory);
