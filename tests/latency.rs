@@ -9,11 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use onair_loadtest::report::quantile;
 use onair_testkit::redis::Replicated;
 use serde_json::Value;
 use support::sse::Feed;
-use support::{Crowd, LONG, Store, Works, eventually};
+use support::{Crowd, LONG, Store, Works, eventually, quantile};
 
 const SESSIONS: usize = 200;
 

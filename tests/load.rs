@@ -32,7 +32,7 @@ fn five_hundred_publishers_and_players_lose_nothing_and_leave_nothing_behind() {
         let nodes = node.api().get("/v1/nodes").1;
         (nodes["items"][0][what].as_u64() == Some(ROOMS as u64)).then_some(())
     };
-    eventually("everybody in", secs(60), || all("publishers").and(all("players")));
+    eventually("everybody in", secs(60), || all("publishers").and_then(|()| all("players")));
 
     // The measurement itself is a length of time: what is flat stays flat over it.
     thread::sleep(secs(20));
