@@ -1,4 +1,4 @@
-//! The metrics of the Manager and of its HTTP face. Moved by `reports.rs` alone, so that log and metric cannot disagree.
+//! The metrics of the Manager and of its HTTP face. Moved by `reports` alone, so that log and metric cannot disagree.
 
 mod ship;
 
