@@ -143,7 +143,13 @@ CREATE INDEX broadcast_by_start ON broadcast (started_at, broadcast_id);
 CREATE INDEX broadcast_by_room ON broadcast (room_id, started_at, broadcast_id);
 CREATE INDEX broadcast_by_producer ON broadcast (producer_id, started_at, broadcast_id);
 CREATE INDEX broadcast_by_node ON broadcast (node_id, started_at, broadcast_id);
+-- A room may have had very many broadcasts, and few or none of them on a node that is asked for.
+CREATE INDEX broadcast_by_room_and_node ON broadcast (room_id, node_id, started_at, broadcast_id);
+CREATE INDEX broadcast_by_producer_and_node ON broadcast (producer_id, node_id, started_at, broadcast_id);
+-- What is on air is little beside what was.
 CREATE INDEX broadcast_live ON broadcast (started_at, broadcast_id) WHERE ended_at IS NULL;
+CREATE INDEX broadcast_live_by_producer ON broadcast (producer_id) WHERE ended_at IS NULL;
+CREATE INDEX broadcast_live_by_node ON broadcast (node_id, started_at, broadcast_id) WHERE ended_at IS NULL;
 CREATE INDEX broadcast_by_end ON broadcast (ended_at) WHERE ended_at IS NOT NULL;
 
 -- Messages for downstream, in the transaction of what they tell, numbered within their shard without gaps: the number comes
