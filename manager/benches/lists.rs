@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use onair_cluster::{LiveKeyId, NodeId, ProducerId, RoomId, Shard, UnixMs};
 use onair_manager::live_db::{
-    Addresses, BroadcastFilter, BroadcastState, History, Ledger, LiveDbError, Outbox, Position,
-    PostgresLiveDb, PostgresOptions, TotalsOf,
+    Addresses, AuditAction, AuditFilter, AuditLog, AuditRow, BroadcastFilter, BroadcastState, Catalogue,
+    History, KeyFilter, KeyPosition, KeyState, Ledger, LiveDbError, Outbox, Position, PostgresLiveDb,
+    PostgresOptions, TotalsOf,
 };
 use onair_testkit::postgres::{Options, Postgres};
 use rand::Rng;
@@ -36,10 +37,20 @@ const FILL: &[(&str, &str, u64)] = &[
     ("producer", "SELECT 'p-' || n, $T0 FROM generate_series($FROM::bigint, $TO) AS n", ROOMS),
     ("room", "SELECT 'room-' || n, 'p-' || n, $T0 FROM generate_series($FROM::bigint, $TO) AS n", ROOMS),
     (
+        // Each room has had four: the first is over, the second revoked in one room of ten.
         "live_key",
-        "SELECT lpad((n % 64)::text, 2, '0') || md5(n::text), 'room-' || n, 'p-' || n, 'idle', NULL, $T0, \
-         $T0 + 100000000000, NULL, NULL, NULL FROM generate_series($FROM::bigint, $TO) AS n",
-        ROOMS,
+        "SELECT lpad((n % 64)::text, 2, '0') || md5(n::text), 'room-' || n / 4, 'p-' || n / 4, 'idle', NULL, $T0 + n, \
+         CASE WHEN n % 4 = 0 THEN $T0 - 1 ELSE $T0 + 100000000000 END, \
+         CASE WHEN n % 40 = 1 THEN $T0 + n END, CASE WHEN n % 40 = 1 THEN 'asked' END, NULL \
+         FROM generate_series($FROM::bigint, $TO) AS n",
+        4 * ROOMS,
+    ),
+    (
+        "audit",
+        "SELECT lpad(to_hex($T0 + n), 12, '0') || substr(md5(n::text), 1, 20), $T0 + n, 'token', 'caller-' || n % 100, NULL, \
+         'admin', CASE WHEN n % 1000 = 0 THEN 'room_held' ELSE 'room_ended' END, 'room-' || n % 5000, '{}', 'r', NULL \
+         FROM generate_series($FROM::bigint, $TO) AS n",
+        PAST / 2,
     ),
     (
         "room_totals",
@@ -164,6 +175,7 @@ impl Bench {
                             node: by_node.then(some_node),
                             state,
                             after,
+                            ..BroadcastFilter::default()
                         }
                     };
                     let word = |is_on, word| if is_on { word } else { "" };
@@ -179,7 +191,65 @@ impl Bench {
         }
     }
 
+    async fn keys(&mut self) {
+        let states = [None, Some(KeyState::Active), Some(KeyState::Revoked), Some(KeyState::Expired)];
+        for state in states {
+            for of in ["", " of a room", " of a producer"] {
+                for depth in ["first page", "deep"] {
+                    let filter = || {
+                        let n = any(ROOMS);
+                        let producer = ProducerId::parse(&format!("p-{n}")).unwrap();
+                        KeyFilter {
+                            room: (of == " of a room").then(|| room(n)),
+                            producer: (of == " of a producer").then_some(producer),
+                            state,
+                            now: UnixMs(T0),
+                            after: (depth == "deep").then(|| KeyPosition {
+                                created_at: UnixMs(T0 + any(4 * ROOMS)),
+                                live_key_id: LiveKeyId::parse("00").unwrap(),
+                            }),
+                        }
+                    };
+                    let name = format!("key list{of} {state:?}, {depth}");
+                    self.time(&name, async |db| db.key_list(&filter(), PAGE).await).await;
+                }
+            }
+        }
+    }
+
+    async fn audit(&mut self) {
+        for bits in 0..8 {
+            for depth in ["first page", "deep"] {
+                let [by_action, by_caller, by_subject] = [bits & 1 > 0, bits & 2 > 0, bits & 4 > 0];
+                let filter = || AuditFilter {
+                    action: by_action.then_some(AuditAction::RoomHeld),
+                    caller_id: by_caller.then(|| format!("caller-{}", any(100))),
+                    subject: by_subject.then(|| format!("room-{}", any(5_000))),
+                    after: (depth == "deep").then(|| AuditRow::first_id_at(UnixMs(T0 + any(PAST / 2)))),
+                    ..AuditFilter::default()
+                };
+                let word = |is_on, word| if is_on { word } else { "" };
+                let name = format!(
+                    "audit{}{}{}, {depth}",
+                    word(by_action, " action"),
+                    word(by_caller, " caller"),
+                    word(by_subject, " subject")
+                );
+                self.time(&name, async |db| db.audit(&filter(), PAGE).await).await;
+            }
+        }
+    }
+
     async fn others(&mut self) {
+        let producer = || ProducerId::parse(&format!("p-{}", any(ROOMS))).unwrap();
+        self.time("producers, first page", async |db| db.producers(None, PAGE).await).await;
+        self.time("producers, deep", async |db| db.producers(Some(&producer()), PAGE).await).await;
+        let since = || BroadcastFilter {
+            since: Some(UnixMs(T0 + 100 * any(PAST / 2))),
+            until: Some(UnixMs(T0 + 100 * (PAST / 2 + any(PAST / 2)))),
+            ..BroadcastFilter::default()
+        };
+        self.time("broadcasts between two times", async |db| db.broadcasts(&since(), PAGE).await).await;
         let now = UnixMs(T0 + 1);
         let key = || LiveKeyId::parse(&format!("{:02}8", any(64))).unwrap();
         let shard = || Shard::new(u8::try_from(any(64)).unwrap()).unwrap();
@@ -190,8 +260,8 @@ impl Bench {
         self.time("room", async |db| db.room(&room(any(ROOMS))).await).await;
         self.time("totals of everyone", async |db| db.totals(&TotalsOf::Everyone).await).await;
         self.time("totals of a room", async |db| db.totals(&TotalsOf::Room(room(some_room()))).await).await;
-        let producer = || TotalsOf::Producer(ProducerId::parse(&format!("p-{}", any(ROOMS))).unwrap());
-        self.time("totals of a producer", async |db| db.totals(&producer()).await).await;
+        let of_producer = || TotalsOf::Producer(producer());
+        self.time("totals of a producer", async |db| db.totals(&of_producer()).await).await;
         self.time("open sessions of a shard", async |db| db.open_sessions(shard()).await).await;
         self.time("newest epochs", async |db| db.newest_epochs().await).await;
         self.time("positions", async |db| db.positions().await).await;
@@ -221,6 +291,8 @@ fn main() {
         fill(&url).await;
         let mut bench = Bench { db, server, is_slow: false };
         bench.broadcasts().await;
+        bench.keys().await;
+        bench.audit().await;
         bench.others().await;
         bench.is_slow
     });

@@ -66,7 +66,8 @@ async fn list(c: &mut PgConnection, filter: &AuditFilter, max: usize) -> Result<
         query.push(" AND action = ").push_bind(action.name());
     }
     query.push(" ORDER BY audit_id DESC LIMIT ").push_bind(limit(max));
-    let rows = query.build().fetch_all(c).await.map_err(failure)?;
+    // Planned anew for each call, with its values.
+    let rows = query.build().persistent(false).fetch_all(c).await.map_err(failure)?;
     rows.iter().map(audit_row).collect()
 }
 

@@ -72,7 +72,8 @@ async fn key_list(c: &mut PgConnection, filter: &KeyFilter, max: usize) -> Resul
         query.push(", ").push_bind(after.live_key_id.as_str().to_owned()).push(")");
     }
     query.push(" ORDER BY created_at DESC, live_key_id DESC LIMIT ").push_bind(limit(max));
-    let rows = query.build().fetch_all(c).await.map_err(failure)?;
+    // Planned anew for each call, with its values.
+    let rows = query.build().persistent(false).fetch_all(c).await.map_err(failure)?;
     rows.iter().map(keys::key_row).collect()
 }
 
