@@ -25,6 +25,7 @@ mod roles;
 mod rooms;
 mod schema;
 mod sessions;
+mod sessions_walk;
 mod shared;
 mod support;
 mod tokens;
