@@ -66,6 +66,7 @@ impl Prepared {
             live_key_ttl_max: config.live_keys.lifetime_max.0,
             live_keys_per_room_max: config.live_keys.per_room_max,
             play_needs_token: config.rtmp.play == Play::Token,
+            limits: config.http.limits(),
             // What Kafka has not taken is kept, however old.
             retention: Retention { outbox_is_shipped: kafka.is_some(), ..config.retention.manager() },
             kafka,

@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::client::Publisher;
 use support::{LONG, Node, Process, eventually, secs};
 
@@ -219,6 +219,12 @@ fn logs_are_json_without_a_terminal_and_hold_no_secret() {
     let refused = Publisher::start_from([127, 0, 0, 1].into(), &node, "otherroom", &address.live_key);
     assert!(refused.is_err());
     publisher.unpublish();
+    let (status, made) = node.api().post("/v1/tokens", &json!({"name": "desk", "role": "viewer"}));
+    assert_eq!(status, 201, "{made}");
+    let api_token = made["token"].as_str().expect("shown once").to_owned();
+    assert_eq!(support::Api::new(node.http, &api_token).status("/v1/sessions"), 200);
+    assert_eq!(support::Api::new(node.http, &format!("{api_token}x")).status("/v1/sessions"), 401);
+    assert_eq!(support::Api::new(node.http, &address.live_key).status("/v1/sessions"), 403);
     node.terminate();
     node.wait(LONG);
 
@@ -230,7 +236,8 @@ fn logs_are_json_without_a_terminal_and_hold_no_secret() {
     assert!(log.contains(&address.room), "the log does speak of the session");
     // The signature alone would be as good as the key to whoever knows the rest.
     let signature = address.live_key.rsplit('.').next().expect("three parts");
-    for secret in [address.live_key.as_str(), signature, token.trim()] {
+    let (_, half) = api_token.rsplit_once('_').expect("three parts");
+    for secret in [address.live_key.as_str(), signature, token.trim(), half] {
         assert!(!log.contains(secret), "a secret is in the log");
     }
     let pem = fs::read_to_string(node.data_dir().join("signing-key.pem")).expect("the key");

@@ -24,6 +24,7 @@ use crate::shard::desk::Desks;
 use crate::shard::ownership::Ownership;
 use crate::ship::Shipping;
 use crate::tokens::TokenCache;
+use crate::under_way::UnderWay;
 use crate::{ManagerConfig, ManagerMetrics};
 
 /// How long a fall of the actor is shown.
@@ -43,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) admin_token: AdminToken,
     /// Who is let in at the HTTP face, and how often.
     pub(crate) gate: Gate,
+    /// Requests that are being answered.
+    pub(crate) under_way: UnderWay,
     /// API tokens that are good.
     pub(crate) tokens: TokenCache,
     /// What was done through the API and is not on record yet.
@@ -95,6 +98,7 @@ impl Core {
         let manager_id = ManagerId { node_id: config.node_id.clone(), incarnation: Incarnation::random() };
         Self {
             gate: Gate::new(&config.limits, keys),
+            under_way: UnderWay::default(),
             tokens: TokenCache::default(),
             audit: Audit::default(),
             config,

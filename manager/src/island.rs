@@ -72,7 +72,7 @@ async fn live(
     }
     // Clients of the feed stay for as long as they may; the server would wait for them.
     core.feed.close();
-    handle.stop(true).await;
+    api::server::stop(&core, handle).await;
     actix::System::current().stop();
 }
 

@@ -40,6 +40,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod under_way;
 
 pub use address::BroadcastAddress;
 pub use caller::CallerKind;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use onair_cluster::{NodeId, ProducerId};
 use onair_ingest::{IngestConfig, PlayAccess};
+use onair_manager::config::HttpLimits;
 use serde::{Deserialize, Serialize};
 
 use super::units::{Period, Size};
@@ -146,11 +147,32 @@ pub(crate) struct Http {
     pub(crate) listen: SocketAddr,
     /// The token that may do everything, instead of the data directory's.
     pub(crate) admin_token_file: Option<PathBuf>,
+    /// Requests per second of one token.
+    pub(crate) requests_per_second: u32,
+    /// Requests per second of one address without a good token.
+    pub(crate) strangers_per_second: u32,
+}
+
+impl Http {
+    /// What the Manager is told. The other bounds are not for users to set.
+    pub(crate) fn limits(&self) -> HttpLimits {
+        HttpLimits {
+            requests_per_second: self.requests_per_second,
+            strangers_per_second: self.strangers_per_second,
+            ..HttpLimits::default()
+        }
+    }
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080), admin_token_file: None }
+        let limits = HttpLimits::default();
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            admin_token_file: None,
+            requests_per_second: limits.requests_per_second,
+            strangers_per_second: limits.strangers_per_second,
+        }
     }
 }
 

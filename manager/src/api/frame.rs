@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
@@ -33,6 +34,7 @@ pub(super) async fn frame(
     let Some(core) = core else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
+    let _answering = core.under_way.begin();
     let id = RequestId::of(request.headers());
     let method = request.method().clone();
     let peer = request.peer_addr();
@@ -51,6 +53,10 @@ pub(super) async fn frame(
     };
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    if core.is_stopping() {
+        // The next request of this client finds another Manager, or a new one.
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     let status = response.status().as_u16();
     // The pattern, never the path: labels are a closed set.

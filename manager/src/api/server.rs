@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::KeepAlive;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, dev::Extensions, rt::net::TcpStream, web};
@@ -19,8 +19,10 @@ use crate::ManagerError;
 use crate::config::HttpLimits;
 use crate::core::Core;
 
-/// How long requests under way may take once the island stops, in seconds.
-const SHUTDOWN_SECONDS: u64 = 2;
+/// How long requests under way may take once the island stops, in seconds. Longer than one may wait for the Live DB.
+const SHUTDOWN_SECONDS: u64 = 5;
+/// Without a request for so long, connections that are still open are idle: nobody waits for those.
+const CALM: Duration = Duration::from_millis(50);
 /// How long a client may leave unread what it was sent. Without it, one that stopped reading would keep its connection, and
 /// a place in the event feed, for as long as its host answers probes.
 const UNREAD: Duration = Duration::from_secs(30);
@@ -48,6 +50,14 @@ pub(crate) fn listen_health(
     serve(addr, limits, move |app| {
         app.app_data(health.clone()).configure(configure_health);
     })
+}
+
+/// From now on connections are refused; returns when every request under way is answered, or has had its time.
+pub(crate) async fn stop(core: &Core, server: ServerHandle) {
+    tokio::select! {
+        () = server.stop(true) => {}
+        () = core.under_way.over(CALM) => {}
+    }
 }
 
 /// Signals are the program's business, not ours.

@@ -26,8 +26,8 @@ pub(crate) struct Switched {
     live_db: SqliteLiveDb,
     pub(crate) is_away: AtomicBool,
     /// Calls wait as long as somebody holds it.
-    gate: RwLock<()>,
-    waiting: AtomicU32,
+    pub(crate) gate: RwLock<()>,
+    pub(crate) waiting: AtomicU32,
 }
 
 /// The calls of one trait, each switched.

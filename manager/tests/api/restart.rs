@@ -1,16 +1,18 @@
 //! Stops, kills and second processes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use onair_cluster::events::EndReason;
 use onair_cluster::registry::Registry;
 use onair_cluster::{Epoch, UnixMs};
 use onair_manager::ManagerError;
+use onair_manager::config::HttpLimits;
 use onair_manager::live_db::{LiveDb, LiveDbError, SqliteLiveDb};
 use serde_json::json;
 
-use crate::support::{Api, Setup, outbox};
+use crate::support::{Api, Setup, eventually};
 
 async fn reopen(dir: tempfile::TempDir) -> Api {
     Setup { dir, ..Setup::new() }.start().await
@@ -81,4 +83,29 @@ async fn an_address_in_use_is_named_and_leaves_nothing_open() {
         "{error}"
     );
     assert!(matches!(live_db.check().await, Err(LiveDbError::Away(_))), "it is closed");
+}
+
+#[tokio::test]
+async fn a_stop_answers_what_is_under_way_and_refuses_new_connections() {
+    let limits = HttpLimits { live_db_timeout: Duration::from_secs(20), ..HttpLimits::default() };
+    let (api, live_db) = crate::away::start_with(Setup { limits, ..Setup::new() }).await;
+    let closed = live_db.gate.write().await;
+    let url = format!("{}/v1/broadcasts", api.base);
+    let slow = std::thread::spawn(move || {
+        let bearer = format!("Bearer {}", crate::support::TOKEN);
+        let answer = ureq::get(&url).header("authorization", &bearer).call().unwrap();
+        (answer.status().as_u16(), answer.headers().get("connection").cloned())
+    });
+    eventually("the request waits for the Live DB", async || live_db.waiting.load(Ordering::SeqCst) > 0)
+        .await;
+    let addr = api.handle.http_addr();
+    let stop = tokio::spawn(api.handle.stop(Duration::from_secs(20)));
+    // Its listener is gone, though it still answers.
+    eventually("new connections to be refused", async || tokio::net::TcpStream::connect(addr).await.is_err())
+        .await;
+    assert!(!slow.is_finished());
+    drop(closed);
+    let (status, connection) = slow.join().unwrap();
+    assert_eq!((status, connection.unwrap().to_str().unwrap()), (200, "close"));
+    assert_eq!(stop.await.unwrap(), 0);
 }
