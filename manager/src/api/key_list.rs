@@ -28,7 +28,9 @@ pub(super) struct KeyListParams {
     #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     room: Option<String>,
     /// Only of this producer.
-    #[param(pattern = "^[A-Za-z0-9_.:@+-]{1,128}$")]
+    #[param(
+        pattern = "^([A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,127}|[.][A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,126}|[.][.][A-Za-z0-9_.:@+-]{1,126})$"
+    )]
     producer: Option<String>,
     /// Only in this state.
     #[param(inline)]

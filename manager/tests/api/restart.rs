@@ -12,7 +12,7 @@ use onair_manager::config::HttpLimits;
 use onair_manager::live_db::{LiveDb, LiveDbError, SqliteLiveDb};
 use serde_json::json;
 
-use crate::support::{Api, Setup, eventually};
+use crate::support::{Api, Setup, eventually, outbox};
 
 async fn reopen(dir: tempfile::TempDir) -> Api {
     Setup { dir, ..Setup::new() }.start().await
