@@ -57,10 +57,10 @@ pub(super) struct AuditListParams {
     #[param(inline)]
     action: Option<AuditAction>,
     /// Only by this one: the `id` of a caller.
-    #[param(min_length = 1, max_length = 256)]
+    #[param(min_length = 1, max_length = 256, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$")]
     caller: Option<String>,
     /// Only about this room, live key, node, token or producer.
-    #[param(min_length = 1, max_length = 256)]
+    #[param(min_length = 1, max_length = 256, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$")]
     subject: Option<String>,
     /// Not before.
     #[param(format = DateTime)]
@@ -92,7 +92,7 @@ impl From<AuditRow> for AuditView {
 }
 
 fn word(text: &str) -> Option<String> {
-    let is_fit = (1..=256).contains(&text.chars().count()) && !text.contains('\0');
+    let is_fit = (1..=256).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     is_fit.then(|| text.to_owned())
 }
 
@@ -119,8 +119,16 @@ pub(super) async fn list(core: web::Data<Core>, request: HttpRequest) -> Result<
     let mut params = Params::of(request.query_string())?;
     let filter = AuditFilter {
         action: params.take_with("action", "an action of the log", AuditAction::parse)?,
-        caller_id: params.take_with("caller", "1 to 256 characters", word)?,
-        subject: params.take_with("subject", "1 to 256 characters", word)?,
+        caller_id: params.take_with(
+            "caller",
+            "1 to 256 characters, none of them a control character",
+            word,
+        )?,
+        subject: params.take_with(
+            "subject",
+            "1 to 256 characters, none of them a control character",
+            word,
+        )?,
         since: params.take_time("since")?,
         until: params.take_time("until")?,
         after: params.take_with("after", "what the page before gave as next", place)?,

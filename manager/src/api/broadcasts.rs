@@ -20,14 +20,10 @@ pub(super) struct BroadcastListParams {
     #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     room: Option<String>,
     /// Only of this producer.
-    #[param(
-        pattern = "^([A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,127}|[.][A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,126}|[.][.][A-Za-z0-9_.:@+-]{1,126})$"
-    )]
+    #[param(max_length = 128, pattern = "^[.]*[A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]*$")]
     producer: Option<String>,
     /// Only on this node.
-    #[param(
-        pattern = "^([A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}|[.][A-Za-z0-9_-][A-Za-z0-9_.-]{0,126}|[.][.][A-Za-z0-9_.-]{1,126})$"
-    )]
+    #[param(max_length = 128, pattern = "^[.]*[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
     node: Option<String>,
     /// Only in this state.
     #[param(inline)]

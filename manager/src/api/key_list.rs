@@ -28,9 +28,7 @@ pub(super) struct KeyListParams {
     #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     room: Option<String>,
     /// Only of this producer.
-    #[param(
-        pattern = "^([A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,127}|[.][A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,126}|[.][.][A-Za-z0-9_.:@+-]{1,126})$"
-    )]
+    #[param(max_length = 128, pattern = "^[.]*[A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]*$")]
     producer: Option<String>,
     /// Only in this state.
     #[param(inline)]

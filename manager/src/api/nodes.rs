@@ -108,7 +108,7 @@ pub(super) async fn list(core: web::Data<Core>) -> Result<HttpResponse, Problem>
     path = "/v1/nodes/{node}/drain",
     operation_id = "drainNode",
     tag = "nodes",
-    params(("node" = String, Path, description = "The node's id", pattern = "^([A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}|[.][A-Za-z0-9_-][A-Za-z0-9_.-]{0,126}|[.][.][A-Za-z0-9_.-]{1,126})$")),
+    params(("node" = String, Path, description = "The node's id", max_length = 128, pattern = "^[.]*[A-Za-z0-9_-][A-Za-z0-9_.-]*$")),
     responses(
         (status = 202, description = "It is told with its next beat, within a second"),
         (status = 400, description = "Not a node id", body = ProblemBody, content_type = "application/problem+json"),

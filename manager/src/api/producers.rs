@@ -94,7 +94,7 @@ pub(super) fn seconds(
     path = "/v1/producers/{producer}/broadcast-url",
     operation_id = "createBroadcastUrl",
     tag = "producers",
-    params(("producer" = String, Path, description = "1 to 128 characters of A-Z a-z 0-9 _ - . : @ +", pattern = "^([A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,127}|[.][A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,126}|[.][.][A-Za-z0-9_.:@+-]{1,126})$")),
+    params(("producer" = String, Path, description = "1 to 128 characters of A-Z a-z 0-9 _ - . : @ +", max_length = 128, pattern = "^[.]*[A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]*$")),
     request_body(content = AddressRequest, description = "May be empty"),
     responses(
         (status = 201, description = "The address. Not shown again.", body = AddressView),
@@ -166,9 +166,7 @@ pub(super) struct ProducerListParams {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// Where the next page begins: `next` of the page before.
-    #[param(
-        pattern = "^([A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,127}|[.][A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,126}|[.][.][A-Za-z0-9_.:@+-]{1,126})$"
-    )]
+    #[param(max_length = 128, pattern = "^[.]*[A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]*$")]
     after: Option<String>,
 }
 
@@ -190,7 +188,7 @@ async fn view(core: &Core, room: &RoomRow) -> Result<ProducerView, Problem> {
     path = "/v1/producers/{producer}",
     operation_id = "putProducer",
     tag = "producers",
-    params(("producer" = String, Path, description = "1 to 128 characters of A-Z a-z 0-9 _ - . : @ +", pattern = "^([A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,127}|[.][A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,126}|[.][.][A-Za-z0-9_.:@+-]{1,126})$")),
+    params(("producer" = String, Path, description = "1 to 128 characters of A-Z a-z 0-9 _ - . : @ +", max_length = 128, pattern = "^[.]*[A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]*$")),
     request_body(content = ProducerRequest, description = "May be empty"),
     responses(
         (status = 200, description = "They were on record, with this room", body = ProducerView),
@@ -248,7 +246,7 @@ pub(super) async fn put(
     path = "/v1/producers/{producer}",
     operation_id = "getProducer",
     tag = "producers",
-    params(("producer" = String, Path, description = "The producer", pattern = "^([A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,127}|[.][A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,126}|[.][.][A-Za-z0-9_.:@+-]{1,126})$")),
+    params(("producer" = String, Path, description = "The producer", max_length = 128, pattern = "^[.]*[A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]*$")),
     responses(
         (status = 200, description = "The producer", body = ProducerView),
         (status = 400, description = "Not a producer id", body = ProblemBody, content_type = "application/problem+json"),

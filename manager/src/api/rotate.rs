@@ -63,7 +63,7 @@ pub(super) struct RotationView {
     path = "/v1/producers/{producer}/live-keys/rotate",
     operation_id = "rotateLiveKeys",
     tag = "producers",
-    params(("producer" = String, Path, description = "The producer", pattern = "^([A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,127}|[.][A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,126}|[.][.][A-Za-z0-9_.:@+-]{1,126})$")),
+    params(("producer" = String, Path, description = "The producer", max_length = 128, pattern = "^[.]*[A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]*$")),
     request_body(content = RotateRequest, description = "May be empty"),
     responses(
         (status = 201, description = "The new address", body = RotationView),

@@ -34,9 +34,7 @@ impl From<Totals> for TotalsView {
 #[expect(dead_code, reason = "the document is made from it; requests are read by Params")]
 pub(super) struct TotalsParams {
     /// Only of this producer. One that is not on record has broadcast nothing.
-    #[param(
-        pattern = "^([A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,127}|[.][A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]{0,126}|[.][.][A-Za-z0-9_.:@+-]{1,126})$"
-    )]
+    #[param(max_length = 128, pattern = "^[.]*[A-Za-z0-9_:@+-][A-Za-z0-9_.:@+-]*$")]
     producer: Option<String>,
     /// Only of this room.
     #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]

@@ -104,6 +104,7 @@ impl Registry for Forgetful {
     }
 
     async fn lease(&self, room: &RoomId) -> Result<Option<LeaseView>, RegistryError> {
+        self.ask(room.shard())?;
         self.inner.lease(room).await
     }
 

@@ -142,3 +142,28 @@ async fn a_shard_that_is_away_keeps_no_other_waiting() {
         .await;
     assert_eq!(api.get(&format!("/v1/sessions/{}", session.id())).expect(200).json["confirmed"], json!(true));
 }
+
+#[tokio::test]
+async fn a_list_of_sessions_that_lacks_a_shard_says_so_and_one_that_lacks_all_is_none() {
+    let Setup { dir, registry, .. } = Setup::new();
+    let (api, forgetful) = start(dir, registry, vec![]).await;
+    let rooms = ["r1", "r2", "r3"];
+    for room in rooms {
+        crate::support::Session::of_room(&api.registry, room, "node-1").await;
+    }
+    let whole = api.get("/v1/sessions").expect(200).json;
+    assert_eq!((whole["items"].as_array().unwrap().len(), &whole["shards_away"]), (3, &json!([])));
+
+    let away = RoomId::parse("r2").unwrap().shard();
+    forgetful.faults.lock().insert(away, Fault::Away);
+    let part = api.get("/v1/sessions").expect(200).json;
+    assert_eq!(part["shards_away"], json!([away.to_string()]));
+    let shown: Vec<_> =
+        part["items"].as_array().unwrap().iter().map(|item| item["room_id"].clone()).collect();
+    assert!(shown.len() == 2 && !shown.contains(&json!("r2")), "{shown:?}");
+    // Whoever asks for that room alone gets no wrong answer.
+    assert_eq!(api.get("/v1/sessions?room=r2").expect(503).code(), "registry_away");
+
+    forgetful.faults.lock().extend(Shard::all().map(|shard| (shard, Fault::Away)));
+    assert_eq!(api.get("/v1/sessions").expect(503).code(), "registry_away");
+}
