@@ -11,6 +11,8 @@ use crate::support::{Setup, TOKEN};
 
 /// Requests that it makes up for each operation, in each of its phases.
 const EXAMPLES: u32 = 25;
+/// Whoever changes the API is answered for the same requests as everyone else; `ONAIR_SEED` makes up others.
+const SEED: u32 = 1;
 
 #[tokio::test]
 async fn answers_are_what_the_document_says_whatever_is_asked() {
@@ -23,8 +25,7 @@ async fn answers_are_what_the_document_says_whatever_is_asked() {
     api.put("/v1/rooms/held/hold", json!({"hold_seconds": 600, "reason": "why"})).expect(200);
     api.post("/v1/tokens", json!({"name": "n", "role": "viewer"})).expect(201);
 
-    let seed: u32 =
-        std::env::var("ONAIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed = std::env::var("ONAIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(SEED);
     println!("seed: ONAIR_SEED={seed}");
     let mut command = Command::new(tool);
     command
