@@ -28,6 +28,9 @@ pub(crate) struct Switched {
     /// Calls wait as long as somebody holds it.
     pub(crate) gate: RwLock<()>,
     pub(crate) waiting: AtomicU32,
+    /// The same for lists of broadcasts alone, so that nothing else takes the Live DB for being away.
+    pub(crate) broadcasts_gate: RwLock<()>,
+    pub(crate) broadcasts_waiting: AtomicU32,
 }
 
 /// The calls of one trait, each switched.
@@ -36,13 +39,7 @@ macro_rules! switched {
         #[async_trait]
         impl $trait for Switched {
             $(async fn $name(&self, $($arg: $type),*) -> Result<$ok, LiveDbError> {
-                self.waiting.fetch_add(1, Ordering::SeqCst);
-                let _open = self.gate.read().await;
-                self.waiting.fetch_sub(1, Ordering::SeqCst);
-                if self.is_away.load(Ordering::SeqCst) {
-                    return Err(LiveDbError::Away("switched off".to_owned()));
-                }
-                self.live_db.$name($($arg),*).await
+                self.pass().await?.$name($($arg),*).await
             })*
             $($rest)*
         }
@@ -88,10 +85,36 @@ switched! { Outbox {
     fn feed_span() -> Vec<FeedSpan>;
 } }
 
-switched! { History {
-    fn broadcasts(filter: &BroadcastFilter, limit: usize) -> Vec<BroadcastRow>;
-    fn totals(of: &TotalsOf) -> Totals;
-} }
+impl Switched {
+    /// What every call passes: the gate, and the switch.
+    async fn pass(&self) -> Result<&SqliteLiveDb, LiveDbError> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let _open = self.gate.read().await;
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(LiveDbError::Away("switched off".to_owned()));
+        }
+        Ok(&self.live_db)
+    }
+}
+
+#[async_trait]
+impl History for Switched {
+    async fn broadcasts(
+        &self,
+        filter: &BroadcastFilter,
+        limit: usize,
+    ) -> Result<Vec<BroadcastRow>, LiveDbError> {
+        self.broadcasts_waiting.fetch_add(1, Ordering::SeqCst);
+        let _open = self.broadcasts_gate.read().await;
+        self.broadcasts_waiting.fetch_sub(1, Ordering::SeqCst);
+        self.pass().await?.broadcasts(filter, limit).await
+    }
+
+    async fn totals(&self, of: &TotalsOf) -> Result<Totals, LiveDbError> {
+        self.pass().await?.totals(of).await
+    }
+}
 
 switched! { Catalogue {
     fn room_of(producer: &ProducerId) -> Option<RoomRow>;
@@ -133,6 +156,8 @@ pub(crate) async fn start_with(setup: Setup) -> (Api, Arc<Switched>) {
         is_away: AtomicBool::new(false),
         gate: RwLock::default(),
         waiting: AtomicU32::new(0),
+        broadcasts_gate: RwLock::default(),
+        broadcasts_waiting: AtomicU32::new(0),
     });
     let api = setup.start_on(Arc::clone(&switched) as Arc<dyn LiveDb>).await.unwrap();
     (api, switched)

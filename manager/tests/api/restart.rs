@@ -89,15 +89,15 @@ async fn an_address_in_use_is_named_and_leaves_nothing_open() {
 async fn a_stop_answers_what_is_under_way_and_refuses_new_connections() {
     let limits = HttpLimits { live_db_timeout: Duration::from_secs(20), ..HttpLimits::default() };
     let (api, live_db) = crate::away::start_with(Setup { limits, ..Setup::new() }).await;
-    let closed = live_db.gate.write().await;
+    let closed = live_db.broadcasts_gate.write().await;
     let url = format!("{}/v1/broadcasts", api.base);
     let slow = std::thread::spawn(move || {
         let bearer = format!("Bearer {}", crate::support::TOKEN);
         let answer = ureq::get(&url).header("authorization", &bearer).call().unwrap();
         (answer.status().as_u16(), answer.headers().get("connection").cloned())
     });
-    eventually("the request waits for the Live DB", async || live_db.waiting.load(Ordering::SeqCst) > 0)
-        .await;
+    let is_waiting = async || live_db.broadcasts_waiting.load(Ordering::SeqCst) > 0;
+    eventually("the request waits for the Live DB", is_waiting).await;
     let addr = api.handle.http_addr();
     let stop = tokio::spawn(api.handle.stop(Duration::from_secs(20)));
     // Its listener is gone, though it still answers.
