@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use rand::Rng;
 
-use super::client::micros;
+use super::client::{Client, micros};
 use super::holders::OVERLAP_MAX;
 use super::link::{Happening, Link};
 use super::outbox::{Part, SLICES_MAX};
@@ -267,6 +267,18 @@ impl Worker {
         self.again(at);
     }
 
+    /// Somebody else of ours is asking for the address of this publisher right now.
+    fn is_wanted_by_another(&self, at: usize) -> bool {
+        let target = self.clients[at].plan.target;
+        let asks = |client: &Client| {
+            client.plan.target == target
+                && client.plan.want == Want::Publish
+                && client.link.is_some()
+                && client.publish == 0
+        };
+        self.clients.iter().enumerate().any(|(other, client)| other != at && asks(client))
+    }
+
     /// The connection ended, or never came to be, and that was not our wish.
     pub(super) fn ended(&mut self, at: usize, was_refused: bool, why: &str) {
         let now = now_micros();
@@ -283,8 +295,11 @@ impl Worker {
         if was_in {
             client.out_since = Some(now);
         }
+        // A server may cut the one before it tells the other that it is let in.
+        let is_taken_over =
+            was_in && (self.holders.is_succeeded(target, publish) || self.is_wanted_by_another(at));
+        let client = &self.clients[at];
         let counts = &mut self.tally.counts;
-        let is_taken_over = was_in && self.holders.is_succeeded(target, publish);
         self.holders.gone(target, publish);
         // A player who comes again by itself waits for a room that is off air; that is no failure.
         let is_waiting = want == Want::Play && client.plan.again != Again::Never;
