@@ -1,6 +1,7 @@
 //! The audit log: who ended, revoked, held, drained, made what through the API. Written once, never changed.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use onair_cluster::UnixMs;
@@ -77,7 +78,7 @@ impl AuditAction {
 /// One entry. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRow {
-    /// 32 hexadecimal digits that begin with the time: their order is the order of the log.
+    /// 32 hexadecimal digits that begin with the time: their order is the order of the log (see [`AuditRow::id_at`]).
     pub audit_id: String,
     /// When.
     pub at: UnixMs,
@@ -102,10 +103,13 @@ pub struct AuditRow {
 }
 
 impl AuditRow {
-    /// The id of an entry of this time.
+    /// The id of an entry of this time. Of one millisecond, entries made in one process sort as they were made: a hold that was
+    /// lifted at once is not lifted before it began. Between processes their clocks decide.
     pub fn id_at(at: UnixMs) -> String {
-        let random = rand::random::<u128>() >> 48;
-        format!("{}{random:020x}", Self::first_id_at(at))
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let made = MADE.fetch_add(1, Ordering::Relaxed);
+        let random = rand::random::<u64>() >> 16;
+        format!("{}{made:08x}{random:012x}", Self::first_id_at(at))
     }
 
     /// What the ids of all entries of this time begin with.
@@ -150,4 +154,17 @@ pub trait AuditLog: Send + Sync + 'static {
     async fn add_audit(&self, rows: &[AuditRow]) -> Result<(), LiveDbError>;
     /// Entries, newest first, at most `limit`.
     async fn audit(&self, filter: &AuditFilter, limit: usize) -> Result<Vec<AuditRow>, LiveDbError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_one_millisecond_sort_as_they_were_made_and_later_ones_after_them() {
+        let at = UnixMs(1_700_000_000_000);
+        let ids: Vec<_> = (0..1_000).map(|_| AuditRow::id_at(at)).collect();
+        assert!(ids.is_sorted() && ids.iter().all(|id| id.len() == 32));
+        assert!(ids.last() < Some(&AuditRow::id_at(UnixMs(at.0 + 1))));
+    }
 }

@@ -10,6 +10,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::MetadataPartition;
 use tempfile::TempDir;
 
 use super::options::{Options, Sasl};
@@ -159,7 +160,7 @@ impl Kafka {
             && self.consumer().fetch_metadata(None, ANSWER_MAX).is_ok_and(|m| !m.brokers().is_empty())
     }
 
-    /// Creates a topic. Panics if that fails, also when there is one of that name.
+    /// Creates a topic; returns when the broker leads all its partitions. Panics if that fails, also when there is one of that name.
     pub fn create_topic(&self, name: &str, partitions: i32) {
         let admin: AdminClient<DefaultClientContext> = self.client_config().create().expect("a client");
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
@@ -167,6 +168,15 @@ impl Kafka {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let outcome = runtime.block_on(admin.create_topics([&topic], &options)).expect("an answer");
         assert!(outcome.iter().all(Result::is_ok), "topic {name}: {outcome:?}");
+        // The controller has answered; the broker hears of the topic from it a moment later.
+        let consumer = self.consumer();
+        eventually(&format!("a leader of topic {name}"), START_MAX, || {
+            let metadata = consumer.fetch_metadata(Some(name), ANSWER_MAX).ok()?;
+            let leads =
+                |partition: &MetadataPartition| partition.error().is_none() && partition.leader() >= 0;
+            let topic = metadata.topics().first()?;
+            (!topic.partitions().is_empty() && topic.partitions().iter().all(leads)).then_some(())
+        });
     }
 
     /// Topics and the number of their partitions, Kafka's own left out.

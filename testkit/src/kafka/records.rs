@@ -8,6 +8,8 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::wait::eventually;
+
 /// How long a question to the broker may take, its restart included.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 
@@ -108,9 +110,11 @@ impl Records {
         records
     }
 
+    /// A broker that has just come back may answer before it leads the partition again, so errors are asked about once more.
     fn end(&self, partition: i32) -> i64 {
-        let marks = self.consumer.fetch_watermarks(&self.topic, partition, ANSWER_MAX);
-        marks.unwrap_or_else(|e| panic!("{self:?}: {e}")).1
+        eventually(&format!("the end of partition {partition} of {self:?}"), ANSWER_MAX, || {
+            self.consumer.fetch_watermarks(&self.topic, partition, ANSWER_MAX).ok().map(|(_, end)| end)
+        })
     }
 }
 
