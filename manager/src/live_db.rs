@@ -9,11 +9,13 @@
 mod addresses;
 mod audit;
 mod catalogue;
+mod columns;
 mod history;
 mod ledger;
 mod messages;
 mod outbox;
 mod owners;
+mod parse;
 mod postgres;
 mod rows;
 mod rules;

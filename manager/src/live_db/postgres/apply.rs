@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use onair_cluster::{Event, Shard, UnixMs};
 use sqlx::{Acquire, PgConnection};
 
-use super::columns::{self, ms, number, select_session, shard_number};
+use super::columns::{ms, number, shard_number};
 use super::owners::{Fenced, fence};
 use super::{bulk, failure, sessions};
+use crate::live_db::parse::{self, select_session};
 use crate::live_db::rules::{self, Changes};
 use crate::live_db::{Applied, LiveDbError, Outcome, SessionRow, ShardTerm};
 
@@ -81,7 +82,7 @@ async fn load(c: &mut PgConnection, events: &[Event]) -> Result<Vec<SessionRow>,
     .fetch_all(c)
     .await
     .map_err(failure)?;
-    rows.iter().map(columns::session).collect()
+    rows.iter().map(parse::session).collect()
 }
 
 /// The newest message number of each shard.

@@ -1,13 +1,11 @@
 //! The audit log in PostgreSQL.
 
 use async_trait::async_trait;
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 
-use super::columns::{limit, ms, time};
+use super::columns::{limit, ms};
 use super::{PostgresLiveDb, failure};
-use crate::caller::CallerKind;
-use crate::live_db::{AuditAction, AuditFilter, AuditLog, AuditRow, LiveDbError};
+use crate::live_db::{AuditFilter, AuditLog, AuditRow, LiveDbError, parse};
 use crate::role::Role;
 
 #[async_trait]
@@ -68,24 +66,5 @@ async fn list(c: &mut PgConnection, filter: &AuditFilter, max: usize) -> Result<
     query.push(" ORDER BY audit_id DESC LIMIT ").push_bind(limit(max));
     // Planned anew for each call, with its values.
     let rows = query.build().persistent(false).fetch_all(c).await.map_err(failure)?;
-    rows.iter().map(audit_row).collect()
-}
-
-fn audit_row(row: &PgRow) -> Result<AuditRow, LiveDbError> {
-    let unreadable = |column: &str| LiveDbError::Unreadable(format!("column {column}"));
-    let string = |column: &str| row.try_get::<String, _>(column).map_err(failure);
-    let maybe = |column: &str| row.try_get::<Option<String>, _>(column).map_err(failure);
-    Ok(AuditRow {
-        audit_id: string("audit_id")?,
-        at: time(row, "at")?,
-        caller: CallerKind::parse(&string("caller")?).ok_or_else(|| unreadable("caller"))?,
-        caller_id: string("caller_id")?,
-        caller_name: maybe("caller_name")?,
-        role: maybe("role")?.map(|role| role.parse().map_err(|_| unreadable("role"))).transpose()?,
-        action: AuditAction::parse(&string("action")?).ok_or_else(|| unreadable("action"))?,
-        subject: string("subject")?,
-        details: string("details")?,
-        request_id: string("request_id")?,
-        peer: maybe("peer")?.map(|peer| peer.parse().map_err(|_| unreadable("peer"))).transpose()?,
-    })
+    rows.iter().map(parse::audit).collect()
 }

@@ -6,6 +6,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::columns::{limit, ms};
 use super::{PostgresLiveDb, failure, keys};
+use crate::live_db::parse::{self, select_key};
 use crate::live_db::{Catalogue, KeyFilter, KeyRow, KeyState, LiveDbError, RoomRow};
 
 #[async_trait]
@@ -44,14 +45,11 @@ async fn producers(
     .fetch_all(c)
     .await
     .map_err(failure)?;
-    rows.iter().map(keys::room_row).collect()
+    rows.iter().map(parse::room).collect()
 }
 
 async fn key_list(c: &mut PgConnection, filter: &KeyFilter, max: usize) -> Result<Vec<KeyRow>, LiveDbError> {
-    let mut query = QueryBuilder::<Postgres>::new(
-        "SELECT live_key_id, room_id, producer_id, takeover, max_duration_ms, max_bitrate, created_at, expires_at, revoked_at, \
-         revoked_why, last_used_at FROM live_key WHERE TRUE",
-    );
+    let mut query = QueryBuilder::<Postgres>::new(select_key!("WHERE TRUE"));
     if let Some(room) = &filter.room {
         query.push(" AND room_id = ").push_bind(room.as_str().to_owned());
     }
@@ -74,7 +72,7 @@ async fn key_list(c: &mut PgConnection, filter: &KeyFilter, max: usize) -> Resul
     query.push(" ORDER BY created_at DESC, live_key_id DESC LIMIT ").push_bind(limit(max));
     // Planned anew for each call, with its values.
     let rows = query.build().persistent(false).fetch_all(c).await.map_err(failure)?;
-    rows.iter().map(keys::key_row).collect()
+    rows.iter().map(parse::key).collect()
 }
 
 async fn shorten(c: &mut PgConnection, id: &LiveKeyId, at: UnixMs) -> Result<Option<KeyRow>, LiveDbError> {

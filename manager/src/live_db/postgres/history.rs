@@ -1,12 +1,11 @@
 //! Broadcasts and their totals, read.
 
 use async_trait::async_trait;
-use onair_cluster::Epoch;
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 
-use super::columns::{self, count, limit, ms, text, time};
+use super::columns::{limit, ms};
 use super::{PostgresLiveDb, failure};
+use crate::live_db::parse::{self, select_broadcast};
 use crate::live_db::{BroadcastFilter, BroadcastRow, BroadcastState, History, LiveDbError, Totals, TotalsOf};
 
 #[async_trait]
@@ -32,10 +31,7 @@ async fn broadcasts(
     filter: &BroadcastFilter,
     max: usize,
 ) -> Result<Vec<BroadcastRow>, LiveDbError> {
-    let mut query = QueryBuilder::<Postgres>::new(
-        "SELECT broadcast_id, room_id, producer_id, session_id, epoch, node_id, started_at, ended_at, detected_at, \
-         end_reason FROM broadcast WHERE TRUE",
-    );
+    let mut query = QueryBuilder::<Postgres>::new(select_broadcast!("WHERE TRUE"));
     if let Some(room) = &filter.room {
         query.push(" AND room_id = ").push_bind(room.as_str().to_owned());
     }
@@ -69,20 +65,7 @@ async fn broadcasts(
     query.push(", broadcast_id DESC LIMIT ").push_bind(limit(max));
     // Planned anew for each call, with its values: how many rows a filter leaves differs by thousands from room to room.
     let rows = query.build().persistent(false).fetch_all(c).await.map_err(failure)?;
-    rows.iter().map(broadcast_row).collect()
-}
-
-fn broadcast_row(row: &PgRow) -> Result<BroadcastRow, LiveDbError> {
-    Ok(BroadcastRow {
-        broadcast_id: row.try_get("broadcast_id").map_err(failure)?,
-        room_id: text(row, "room_id")?,
-        producer_id: text(row, "producer_id")?,
-        session_id: text(row, "session_id")?,
-        epoch: Epoch(count(row, "epoch")?),
-        node_id: text(row, "node_id")?,
-        started_at: time(row, "started_at")?,
-        end: columns::end(row)?,
-    })
+    rows.iter().map(parse::broadcast).collect()
 }
 
 async fn totals(c: &mut PgConnection, of: &TotalsOf) -> Result<Totals, LiveDbError> {
@@ -99,9 +82,5 @@ async fn totals(c: &mut PgConnection, of: &TotalsOf) -> Result<Totals, LiveDbErr
         }
     };
     let row = query.build().fetch_one(c).await.map_err(failure)?;
-    Ok(Totals {
-        broadcasts: count(&row, "broadcasts")?,
-        live_ms: count(&row, "live_ms")?,
-        bytes_in: count(&row, "bytes_in")?,
-    })
+    parse::totals(&row)
 }

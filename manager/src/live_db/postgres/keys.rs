@@ -1,25 +1,16 @@
 //! Producers, rooms, live keys and holds: what the API writes.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use onair_cluster::live_key::LEEWAY;
-use onair_cluster::registry::{Hold, KeyRecord, Takeover};
+use onair_cluster::registry::{Hold, KeyRecord};
 use onair_cluster::{LiveKeyId, ProducerId, RoomId, UnixMs};
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
-use super::columns::{count_opt, limit, ms, number, text, time, time_opt};
+use super::columns::{limit, ms, number, takeover_name, text};
 use super::failure;
-use crate::live_db::{HoldRow, KeyRow, LiveDbError, NewKey, RoomRow, WhyRevoked};
-
-pub(super) fn room_row(row: &PgRow) -> Result<RoomRow, LiveDbError> {
-    Ok(RoomRow {
-        room_id: text(row, "room_id")?,
-        producer_id: text(row, "producer_id")?,
-        created_at: time(row, "created_at")?,
-    })
-}
+use crate::live_db::parse::{self, select_key};
+use crate::live_db::{HoldRow, KeyRow, LiveDbError, NewKey, RoomRow};
 
 pub(super) async fn room(c: &mut PgConnection, room: &RoomId) -> Result<Option<RoomRow>, LiveDbError> {
     let row = sqlx::query("SELECT room_id, producer_id, created_at FROM room WHERE room_id = $1")
@@ -27,7 +18,7 @@ pub(super) async fn room(c: &mut PgConnection, room: &RoomId) -> Result<Option<R
         .fetch_optional(c)
         .await
         .map_err(failure)?;
-    row.as_ref().map(room_row).transpose()
+    row.as_ref().map(parse::room).transpose()
 }
 
 pub(super) async fn room_of(
@@ -39,7 +30,7 @@ pub(super) async fn room_of(
         .fetch_optional(c)
         .await
         .map_err(failure)?;
-    row.as_ref().map(room_row).transpose()
+    row.as_ref().map(parse::room).transpose()
 }
 
 pub(super) async fn ensure_room(
@@ -67,59 +58,13 @@ pub(super) async fn ensure_room(
     room_of(c, producer).await?.ok_or_else(|| LiveDbError::RoomTaken(candidate.clone()))
 }
 
-fn takeover_name(takeover: Takeover) -> &'static str {
-    match takeover {
-        Takeover::Idle => "idle",
-        Takeover::Never => "never",
-        Takeover::Always => "always",
-    }
-}
-
-fn takeover(name: &str) -> Result<Takeover, LiveDbError> {
-    match name {
-        "idle" => Ok(Takeover::Idle),
-        "never" => Ok(Takeover::Never),
-        "always" => Ok(Takeover::Always),
-        _ => Err(LiveDbError::Unreadable(format!("column takeover: {name}"))),
-    }
-}
-
-pub(super) fn key_row(row: &PgRow) -> Result<KeyRow, LiveDbError> {
-    let why: Option<&str> = row.try_get("revoked_why").map_err(failure)?;
-    let why = if why == Some("retired") { WhyRevoked::Retired } else { WhyRevoked::Asked };
-    Ok(KeyRow {
-        key: NewKey {
-            live_key_id: text(row, "live_key_id")?,
-            room_id: text(row, "room_id")?,
-            producer_id: text(row, "producer_id")?,
-            takeover: takeover(row.try_get("takeover").map_err(failure)?)?,
-            max_duration: count_opt(row, "max_duration_ms")?.map(Duration::from_millis),
-            max_bitrate: count_opt(row, "max_bitrate")?,
-            created_at: time(row, "created_at")?,
-            expires_at: time(row, "expires_at")?,
-        },
-        revoked: time_opt(row, "revoked_at")?.map(|at| (at, why)),
-        last_used_at: time_opt(row, "last_used_at")?,
-    })
-}
-
-macro_rules! select_key {
-    ($rest:literal) => {
-        concat!(
-            "SELECT live_key_id, room_id, producer_id, takeover, max_duration_ms, max_bitrate, created_at, expires_at, ",
-            "revoked_at, revoked_why, last_used_at FROM live_key ",
-            $rest
-        )
-    };
-}
-
 pub(super) async fn key(c: &mut PgConnection, id: &LiveKeyId) -> Result<Option<KeyRow>, LiveDbError> {
     let row = sqlx::query(select_key!("WHERE live_key_id = $1"))
         .bind(id.as_str())
         .fetch_optional(c)
         .await
         .map_err(failure)?;
-    row.as_ref().map(key_row).transpose()
+    row.as_ref().map(parse::key).transpose()
 }
 
 pub(super) async fn add(
@@ -248,20 +193,7 @@ pub(super) async fn records(
     .fetch_all(c)
     .await
     .map_err(failure)?;
-    rows.iter()
-        .map(|row| {
-            Ok(KeyRecord {
-                live_key_id: text(row, "live_key_id")?,
-                room_id: text(row, "room_id")?,
-                producer_id: text(row, "producer_id")?,
-                takeover: takeover(row.try_get("takeover").map_err(failure)?)?,
-                max_duration: count_opt(row, "max_duration_ms")?.map(Duration::from_millis),
-                max_bitrate: count_opt(row, "max_bitrate")?,
-                revoked: time_opt(row, "revoked_at")?.is_some(),
-                expires_at: time(row, "kept_until")?,
-            })
-        })
-        .collect()
+    rows.iter().map(parse::key_record).collect()
 }
 
 pub(super) async fn put_hold(
@@ -310,11 +242,5 @@ pub(super) async fn holds(
     .fetch_all(c)
     .await
     .map_err(failure)?;
-    rows.iter()
-        .map(|row| {
-            let hold =
-                Hold { until: time(row, "held_until")?, reason: row.try_get("reason").map_err(failure)? };
-            Ok(HoldRow { room_id: text(row, "room_id")?, hold })
-        })
-        .collect()
+    rows.iter().map(parse::hold).collect()
 }

@@ -1,14 +1,14 @@
 //! The outbox, on PostgreSQL. Numbers are given by the applying transaction, under the lock on the shard's row.
 
 use async_trait::async_trait;
-use onair_cluster::{Epoch, Shard, UnixMs};
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use onair_cluster::{Shard, UnixMs};
+use sqlx::PgConnection;
 
-use super::columns::{self, count, limit, ms, number, shard_number, text, time, time_opt};
+use super::columns::{count, limit, ms, number, shard_number, time_opt};
 use super::owners::fence;
 use super::{PostgresLiveDb, failure};
 use crate::config::Retention;
+use crate::live_db::parse::{self, select_outbox};
 use crate::live_db::{FeedSpan, LiveDbError, Outbox, OutboxRow, ShardTerm};
 
 #[async_trait]
@@ -58,17 +58,6 @@ impl Outbox for PostgresLiveDb {
     }
 }
 
-/// A query for the columns of an [`OutboxRow`], and what follows them.
-macro_rules! select_outbox {
-    ($rest:literal) => {
-        concat!(
-            "SELECT shard, seq, event_id, room_id, epoch, type, payload, created_at, shipped_at FROM outbox ",
-            $rest
-        )
-    };
-}
-use select_outbox;
-
 async fn rows(
     c: &mut PgConnection,
     sql: &'static str,
@@ -78,21 +67,7 @@ async fn rows(
 ) -> Result<Vec<OutboxRow>, LiveDbError> {
     let query = sqlx::query(sql).bind(shard_number(shard)).bind(number(after)?).bind(limit(max));
     let rows = query.fetch_all(c).await.map_err(failure)?;
-    rows.iter().map(outbox_row).collect()
-}
-
-fn outbox_row(row: &PgRow) -> Result<OutboxRow, LiveDbError> {
-    Ok(OutboxRow {
-        shard: columns::shard(row, "shard")?,
-        seq: count(row, "seq")?,
-        event_id: row.try_get("event_id").map_err(failure)?,
-        room_id: text(row, "room_id")?,
-        epoch: Epoch(count(row, "epoch")?),
-        kind: row.try_get("type").map_err(failure)?,
-        payload: row.try_get("payload").map_err(failure)?,
-        created_at: time(row, "created_at")?,
-        shipped_at: time_opt(row, "shipped_at")?,
-    })
+    rows.iter().map(parse::outbox).collect()
 }
 
 async fn oldest_unshipped(c: &mut PgConnection) -> Result<Option<UnixMs>, LiveDbError> {
@@ -123,7 +98,7 @@ async fn feed_all(
     .fetch_all(c)
     .await
     .map_err(failure)?;
-    rows.iter().map(outbox_row).collect()
+    rows.iter().map(parse::outbox).collect()
 }
 
 async fn feed_span(c: &mut PgConnection) -> Result<Vec<FeedSpan>, LiveDbError> {
@@ -134,14 +109,7 @@ async fn feed_span(c: &mut PgConnection) -> Result<Vec<FeedSpan>, LiveDbError> {
     .fetch_all(c)
     .await
     .map_err(failure)?;
-    let span = |row: &PgRow| {
-        Ok(FeedSpan {
-            shard: columns::shard(row, "shard")?,
-            first_kept: count(row, "first_kept")?,
-            last: count(row, "last_seq")?,
-        })
-    };
-    rows.iter().map(span).collect()
+    rows.iter().map(parse::feed_span).collect()
 }
 
 async fn mark_shipped(
@@ -244,6 +212,6 @@ pub(super) async fn shards_to_purge(
     .fetch_all(c)
     .await
     .map_err(failure)?;
-    let oldest = rows.iter().map(outbox_row).collect::<Result<Vec<_>, _>>()?;
+    let oldest = rows.iter().map(parse::outbox).collect::<Result<Vec<_>, _>>()?;
     Ok(oldest.iter().filter(|row| retention.forgets(row, now)).map(|row| row.shard).collect())
 }

@@ -7,12 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use onair_cluster::nodes::Incarnation;
 use onair_cluster::{NodeId, Shard};
-use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::columns::{self, count, limit, number, shard_number};
+use super::columns::{count, limit, number, shard_number};
 use super::{PostgresLiveDb, failure};
-use crate::live_db::{Holdings, LiveDbError, ManagerId, Owners, ShardTerm, Term};
+use crate::live_db::{Holdings, LiveDbError, ManagerId, Owners, ShardTerm, parse};
 
 /// The key of the advisory lock under which shards are taken: "onair" in ASCII. It ends with the transaction.
 const TAKING: i64 = 0x6f_6e61_6972;
@@ -144,7 +143,7 @@ async fn holdings(c: &mut PgConnection, me: &Me) -> Result<Holdings, LiveDbError
     .fetch_all(&mut *c)
     .await
     .map_err(failure)?;
-    let shards = rows.iter().map(shard_term).collect::<Result<_, LiveDbError>>()?;
+    let shards = rows.iter().map(parse::shard_term).collect::<Result<_, LiveDbError>>()?;
     let sql =
         "SELECT count(*) AS living FROM manager WHERE lives_until > clock_timestamp() AND NOT is_displaced";
     let row = sqlx::query(sql).fetch_one(c).await.map_err(failure)?;
@@ -189,10 +188,6 @@ async fn leave(c: &mut PgConnection, me: &Me) -> Result<(), LiveDbError> {
     Ok(())
 }
 
-fn shard_term(row: &PgRow) -> Result<ShardTerm, LiveDbError> {
-    Ok(ShardTerm { shard: columns::shard(row, "shard")?, term: Term(count(row, "term")?) })
-}
-
 /// Shards and terms as two columns.
 pub(super) fn arrays(terms: &[ShardTerm]) -> Result<(Vec<i32>, Vec<i64>), LiveDbError> {
     let numbers = terms.iter().map(|owned| shard_number(owned.shard)).collect();
@@ -226,7 +221,7 @@ pub(super) async fn fence(
     .map_err(failure)?;
     rows.iter()
         .map(|row| {
-            let owned = shard_term(row)?;
+            let owned = parse::shard_term(row)?;
             if terms.contains(&owned) {
                 Ok(Fenced { shard: owned.shard, last_seq: count(row, "last_seq")? })
             } else {

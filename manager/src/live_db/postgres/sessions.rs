@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use onair_cluster::{Epoch, Event, RoomId, SessionId, Shard, UnixMs};
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
-use super::columns::{self, count, limit, select_session, shard_number, text, time};
+use super::columns::{self, count, limit, shard_number, text};
 use super::{PostgresLiveDb, apply, failure, upkeep};
+use crate::live_db::parse::{self, select_session};
 use crate::live_db::{Applied, Ledger, LiveDbError, MediaNote, QuarantineRow, SessionRow, ShardTerm};
 
 #[async_trait]
@@ -76,7 +76,7 @@ async fn session(c: &mut PgConnection, id: SessionId) -> Result<Option<SessionRo
         .fetch_optional(c)
         .await
         .map_err(failure)?;
-    row.as_ref().map(columns::session).transpose()
+    row.as_ref().map(parse::session).transpose()
 }
 
 /// All of these shards that are open, the oldest first.
@@ -87,7 +87,7 @@ pub(super) async fn open(c: &mut PgConnection, shards: &[Shard]) -> Result<Vec<S
         .fetch_all(c)
         .await
         .map_err(failure)?;
-    rows.iter().map(columns::session).collect()
+    rows.iter().map(parse::session).collect()
 }
 
 /// One look into the index for each shard, however many sessions there are.
@@ -112,15 +112,5 @@ async fn quarantine(c: &mut PgConnection, after: i64, max: usize) -> Result<Vec<
     .fetch_all(c)
     .await
     .map_err(failure)?;
-    rows.iter().map(quarantine_row).collect()
-}
-
-fn quarantine_row(row: &PgRow) -> Result<QuarantineRow, LiveDbError> {
-    Ok(QuarantineRow {
-        id: row.try_get("id").map_err(failure)?,
-        event_id: row.try_get("event_id").map_err(failure)?,
-        event: row.try_get("event").map_err(failure)?,
-        error: row.try_get("error").map_err(failure)?,
-        at: time(row, "at")?,
-    })
+    rows.iter().map(parse::quarantine).collect()
 }

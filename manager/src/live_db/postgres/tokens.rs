@@ -2,12 +2,11 @@
 
 use async_trait::async_trait;
 use onair_cluster::UnixMs;
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
-use super::columns::{limit, ms, text, time, time_opt};
+use super::columns::{limit, ms};
 use super::{PostgresLiveDb, failure};
-use crate::live_db::{LiveDbError, NewToken, TokenId, TokenRow, Tokens};
+use crate::live_db::{LiveDbError, NewToken, TokenId, TokenRow, Tokens, parse};
 
 #[async_trait]
 impl Tokens for PostgresLiveDb {
@@ -69,7 +68,7 @@ async fn revoke(c: &mut PgConnection, id: &TokenId, now: UnixMs) -> Result<Optio
     .fetch_optional(c)
     .await
     .map_err(failure)?;
-    row.as_ref().map(token_row).transpose()
+    row.as_ref().map(parse::token).transpose()
 }
 
 async fn list(
@@ -83,7 +82,7 @@ async fn list(
         .fetch_all(c)
         .await
         .map_err(failure)?;
-    rows.iter().map(token_row).collect()
+    rows.iter().map(parse::token).collect()
 }
 
 async fn valid(c: &mut PgConnection, now: UnixMs) -> Result<Vec<NewToken>, LiveDbError> {
@@ -94,7 +93,7 @@ async fn valid(c: &mut PgConnection, now: UnixMs) -> Result<Vec<NewToken>, LiveD
     .fetch_all(c)
     .await
     .map_err(failure)?;
-    rows.iter().map(|row| token_row(row).map(|row| row.token)).collect()
+    rows.iter().map(|row| parse::token(row).map(|row| row.token)).collect()
 }
 
 /// In the order of ids, so that two Managers that note at once do not lock each other out.
@@ -113,20 +112,4 @@ async fn note_uses(c: &mut PgConnection, uses: &[(TokenId, UnixMs)]) -> Result<(
     .await
     .map_err(failure)?;
     Ok(())
-}
-
-fn token_row(row: &PgRow) -> Result<TokenRow, LiveDbError> {
-    let hash: &[u8] = row.try_get("hash").map_err(failure)?;
-    Ok(TokenRow {
-        token: NewToken {
-            token_id: text(row, "token_id")?,
-            name: row.try_get("name").map_err(failure)?,
-            role: text(row, "role")?,
-            hash: hash.try_into().map_err(|e| LiveDbError::Unreadable(format!("column hash: {e}")))?,
-            created_at: time(row, "created_at")?,
-            expires_at: time_opt(row, "expires_at")?,
-        },
-        revoked_at: time_opt(row, "revoked_at")?,
-        last_used_at: time_opt(row, "last_used_at")?,
-    })
 }

@@ -4,9 +4,10 @@
 use onair_cluster::{Event, Facts, Shard, UnixMs};
 use sqlx::{Acquire, SqliteConnection};
 
-use super::columns::{self, ms, number, select_session};
+use super::columns::{ms, number};
 use super::{failure, outbox, sessions};
 use crate::live_db::messages::broadcast_id;
+use crate::live_db::parse::{self, select_session};
 use crate::live_db::rules::{self, BroadcastWrite, Changes, SessionWrite};
 use crate::live_db::{Applied, LiveDbError, Outcome, SessionRow};
 
@@ -67,12 +68,12 @@ async fn load(c: &mut SqliteConnection, events: &[Event]) -> Result<Vec<SessionR
     for id in &wanted.sessions {
         let sql = select_session!("WHERE session_id = ?1");
         let row = sqlx::query(sql).bind(id.to_string()).fetch_optional(&mut *c).await.map_err(failure)?;
-        on_record.extend(row.as_ref().map(columns::session).transpose()?);
+        on_record.extend(row.as_ref().map(parse::session).transpose()?);
     }
     for room in &wanted.rooms {
         let sql = select_session!("WHERE room_id = ?1 AND ended_at IS NULL");
         let row = sqlx::query(sql).bind(room.as_str()).fetch_optional(&mut *c).await.map_err(failure)?;
-        on_record.extend(row.as_ref().map(columns::session).transpose()?);
+        on_record.extend(row.as_ref().map(parse::session).transpose()?);
     }
     Ok(on_record)
 }

@@ -1,13 +1,11 @@
 //! The audit log in SQLite.
 
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::columns::{limit, ms, time};
+use super::columns::{limit, ms};
 use super::{SqliteLiveDb, begin, failure, settle};
-use crate::caller::CallerKind;
-use crate::live_db::{AuditAction, AuditFilter, AuditLog, AuditRow, LiveDbError};
+use crate::live_db::{AuditFilter, AuditLog, AuditRow, LiveDbError, parse};
 use crate::role::Role;
 
 #[async_trait]
@@ -37,7 +35,7 @@ impl AuditLog for SqliteLiveDb {
         }
         query.push(" ORDER BY audit_id DESC LIMIT ").push_bind(limit(max));
         let rows = query.build().fetch_all(&mut *self.connections.reader().await?).await.map_err(failure)?;
-        rows.iter().map(audit_row).collect()
+        rows.iter().map(parse::audit).collect()
     }
 }
 
@@ -63,23 +61,4 @@ async fn add(c: &mut SqliteConnection, rows: &[AuditRow]) -> Result<(), LiveDbEr
         .map_err(failure)?;
     }
     Ok(())
-}
-
-fn audit_row(row: &SqliteRow) -> Result<AuditRow, LiveDbError> {
-    let unreadable = |column: &str| LiveDbError::Unreadable(format!("column {column}"));
-    let string = |column: &str| row.try_get::<String, _>(column).map_err(failure);
-    let maybe = |column: &str| row.try_get::<Option<String>, _>(column).map_err(failure);
-    Ok(AuditRow {
-        audit_id: string("audit_id")?,
-        at: time(row, "at")?,
-        caller: CallerKind::parse(&string("caller")?).ok_or_else(|| unreadable("caller"))?,
-        caller_id: string("caller_id")?,
-        caller_name: maybe("caller_name")?,
-        role: maybe("role")?.map(|role| role.parse().map_err(|_| unreadable("role"))).transpose()?,
-        action: AuditAction::parse(&string("action")?).ok_or_else(|| unreadable("action"))?,
-        subject: string("subject")?,
-        details: string("details")?,
-        request_id: string("request_id")?,
-        peer: maybe("peer")?.map(|peer| peer.parse().map_err(|_| unreadable("peer"))).transpose()?,
-    })
 }

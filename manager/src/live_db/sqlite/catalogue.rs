@@ -6,6 +6,7 @@ use sqlx::{QueryBuilder, Sqlite};
 
 use super::columns::{limit, ms};
 use super::{SqliteLiveDb, begin, failure, keys, settle};
+use crate::live_db::parse::{self, select_key};
 use crate::live_db::{Catalogue, KeyFilter, KeyRow, KeyState, LiveDbError, RoomRow};
 
 #[async_trait]
@@ -23,14 +24,11 @@ impl Catalogue for SqliteLiveDb {
         .fetch_all(&mut *self.connections.reader().await?)
         .await
         .map_err(failure)?;
-        rows.iter().map(keys::room_row).collect()
+        rows.iter().map(parse::room).collect()
     }
 
     async fn key_list(&self, filter: &KeyFilter, max: usize) -> Result<Vec<KeyRow>, LiveDbError> {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT live_key_id, room_id, producer_id, takeover, max_duration_ms, max_bitrate, created_at, expires_at, revoked_at, \
-             revoked_why, last_used_at FROM live_key WHERE TRUE",
-        );
+        let mut query = QueryBuilder::<Sqlite>::new(select_key!("WHERE TRUE"));
         if let Some(room) = &filter.room {
             query.push(" AND room_id = ").push_bind(room.as_str().to_owned());
         }
@@ -54,7 +52,7 @@ impl Catalogue for SqliteLiveDb {
         }
         query.push(" ORDER BY created_at DESC, live_key_id DESC LIMIT ").push_bind(limit(max));
         let rows = query.build().fetch_all(&mut *self.connections.reader().await?).await.map_err(failure)?;
-        rows.iter().map(keys::key_row).collect()
+        rows.iter().map(parse::key).collect()
     }
 
     async fn shorten_key(&self, id: &LiveKeyId, at: UnixMs) -> Result<Option<KeyRow>, LiveDbError> {

@@ -1,116 +1,35 @@
-//! Between SQLite's columns and our types: times and epochs are integers, ids are texts, facts are JSON.
+//! How SQLite's rows give their columns.
 
-use std::fmt::Display;
-use std::str::FromStr;
-
-use onair_cluster::events::EndReason;
-use onair_cluster::{Epoch, Facts, SessionCard, Shard, UnixMs};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::failure;
-use crate::live_db::{LiveDbError, SessionEnd, SessionRow};
+use crate::live_db::LiveDbError;
+use crate::live_db::columns::Columns;
+pub(super) use crate::live_db::columns::*;
 
-/// A query for the columns that [`session`] reads, and what follows them.
-macro_rules! select_session {
-    ($rest:literal) => {
-        concat!(
-            "SELECT session_id, room_id, producer_id, live_key_id, epoch, node_id, client_addr, client_agent, ",
-            "granted_at, live_at, last_media_at, facts, ended_at, detected_at, end_reason FROM session ",
-            $rest
-        )
-    };
-}
-pub(super) use select_session;
+impl Columns for SqliteRow {
+    fn text_at(&self, column: &str) -> Result<&str, LiveDbError> {
+        self.try_get(column).map_err(failure)
+    }
 
-/// A time as SQLite's signed integer. Refused past the year 292 million.
-pub(super) fn ms(time: UnixMs) -> Result<i64, LiveDbError> {
-    number(time.0)
-}
+    fn text_opt_at(&self, column: &str) -> Result<Option<&str>, LiveDbError> {
+        self.try_get(column).map_err(failure)
+    }
 
-/// Any count as SQLite's signed integer.
-pub(super) fn number(n: u64) -> Result<i64, LiveDbError> {
-    i64::try_from(n).map_err(|_| LiveDbError::Refused(format!("{n} is too large for a column")))
-}
+    fn integer_at(&self, column: &str) -> Result<i64, LiveDbError> {
+        self.try_get(column).map_err(failure)
+    }
 
-/// A limit as SQLite's signed integer.
-pub(super) fn limit(n: usize) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
-}
+    fn integer_opt_at(&self, column: &str) -> Result<Option<i64>, LiveDbError> {
+        self.try_get(column).map_err(failure)
+    }
 
-fn unreadable(column: &str, e: &dyn Display) -> LiveDbError {
-    LiveDbError::Unreadable(format!("column {column}: {e}"))
-}
+    fn small_at(&self, column: &str) -> Result<i64, LiveDbError> {
+        self.integer_at(column)
+    }
 
-/// A text column, parsed.
-pub(super) fn text<T>(row: &SqliteRow, column: &str) -> Result<T, LiveDbError>
-where
-    T: FromStr,
-    T::Err: Display,
-{
-    let text: &str = row.try_get(column).map_err(failure)?;
-    text.parse().map_err(|e: T::Err| unreadable(column, &e))
-}
-
-/// An integer column that is never negative.
-pub(super) fn count(row: &SqliteRow, column: &str) -> Result<u64, LiveDbError> {
-    let n: i64 = row.try_get(column).map_err(failure)?;
-    u64::try_from(n).map_err(|e| unreadable(column, &e))
-}
-
-/// The same, where it may be null.
-pub(super) fn count_opt(row: &SqliteRow, column: &str) -> Result<Option<u64>, LiveDbError> {
-    let n: Option<i64> = row.try_get(column).map_err(failure)?;
-    n.map(u64::try_from).transpose().map_err(|e| unreadable(column, &e))
-}
-
-/// A shard's number.
-pub(super) fn shard(row: &SqliteRow, column: &str) -> Result<Shard, LiveDbError> {
-    let n = count(row, column)?;
-    let shard = u8::try_from(n).ok().and_then(Shard::new);
-    shard.ok_or_else(|| unreadable(column, &format_args!("{n} is no shard")))
-}
-
-/// A time.
-pub(super) fn time(row: &SqliteRow, column: &str) -> Result<UnixMs, LiveDbError> {
-    count(row, column).map(UnixMs)
-}
-
-/// A time that may be null.
-pub(super) fn time_opt(row: &SqliteRow, column: &str) -> Result<Option<UnixMs>, LiveDbError> {
-    Ok(count_opt(row, column)?.map(UnixMs))
-}
-
-/// `ended_at`, `detected_at` and `end_reason`: all or none.
-pub(super) fn end(row: &SqliteRow) -> Result<Option<SessionEnd>, LiveDbError> {
-    let Some(ended_at) = time_opt(row, "ended_at")? else { return Ok(None) };
-    let reason: &str = row.try_get("end_reason").map_err(failure)?;
-    let reason = EndReason::parse(reason).ok_or_else(|| unreadable("end_reason", &reason))?;
-    Ok(Some(SessionEnd { ended_at, detected_at: time(row, "detected_at")?, reason }))
-}
-
-/// A row of [`select_session`].
-pub(super) fn session(row: &SqliteRow) -> Result<SessionRow, LiveDbError> {
-    let facts: &str = row.try_get("facts").map_err(failure)?;
-    let facts: Facts = serde_json::from_str(facts).map_err(|e| unreadable("facts", &e))?;
-    Ok(SessionRow {
-        card: SessionCard {
-            session_id: text(row, "session_id")?,
-            room_id: text(row, "room_id")?,
-            producer_id: text(row, "producer_id")?,
-            live_key_id: text(row, "live_key_id")?,
-            epoch: Epoch(count(row, "epoch")?),
-            node_id: text(row, "node_id")?,
-            client_addr: text(row, "client_addr")?,
-            client_agent: row.try_get("client_agent").map_err(failure)?,
-            granted_at: time(row, "granted_at")?,
-        },
-        // The columns are newer than what the last event told.
-        facts: Facts {
-            live_at: time_opt(row, "live_at")?,
-            last_media_at: time_opt(row, "last_media_at")?,
-            ..facts
-        },
-        end: end(row)?,
-    })
+    fn bytes_at(&self, column: &str) -> Result<&[u8], LiveDbError> {
+        self.try_get(column).map_err(failure)
+    }
 }

@@ -1,13 +1,13 @@
 //! The outbox, on SQLite. Numbers are given by the one writer, from the counters in `shard_owner`.
 
 use async_trait::async_trait;
-use onair_cluster::{Epoch, Shard, UnixMs};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use onair_cluster::{Shard, UnixMs};
+use sqlx::SqliteConnection;
 
-use super::columns::{self, count, limit, ms, number, text, time, time_opt};
+use super::columns::{count, limit, ms, number, time_opt};
 use super::{SqliteLiveDb, begin, failure, settle};
 use crate::config::Retention;
+use crate::live_db::parse::{self, select_outbox};
 use crate::live_db::rules::Outgoing;
 use crate::live_db::{FeedSpan, LiveDbError, Outbox, OutboxRow, ShardTerm};
 
@@ -66,27 +66,9 @@ impl Outbox for SqliteLiveDb {
                    FROM shard_owner ORDER BY shard";
         let mut reader = self.connections.reader().await?;
         let rows = sqlx::query(sql).fetch_all(&mut *reader).await.map_err(failure)?;
-        let span = |row: &SqliteRow| {
-            Ok(FeedSpan {
-                shard: columns::shard(row, "shard")?,
-                first_kept: count(row, "first_kept")?,
-                last: count(row, "last_seq")?,
-            })
-        };
-        rows.iter().map(span).collect()
+        rows.iter().map(parse::feed_span).collect()
     }
 }
-
-/// A query for the columns of an [`OutboxRow`], and what follows them.
-macro_rules! select_outbox {
-    ($rest:literal) => {
-        concat!(
-            "SELECT shard, seq, event_id, room_id, epoch, type, payload, created_at, shipped_at FROM outbox ",
-            $rest
-        )
-    };
-}
-use select_outbox;
 
 async fn rows(
     c: &mut SqliteConnection,
@@ -97,21 +79,7 @@ async fn rows(
 ) -> Result<Vec<OutboxRow>, LiveDbError> {
     let query = sqlx::query(sql).bind(i64::from(shard.number())).bind(number(after)?).bind(limit(max));
     let rows = query.fetch_all(c).await.map_err(failure)?;
-    rows.iter().map(outbox_row).collect()
-}
-
-fn outbox_row(row: &SqliteRow) -> Result<OutboxRow, LiveDbError> {
-    Ok(OutboxRow {
-        shard: columns::shard(row, "shard")?,
-        seq: count(row, "seq")?,
-        event_id: row.try_get("event_id").map_err(failure)?,
-        room_id: text(row, "room_id")?,
-        epoch: Epoch(count(row, "epoch")?),
-        kind: row.try_get("type").map_err(failure)?,
-        payload: row.try_get("payload").map_err(failure)?,
-        created_at: time(row, "created_at")?,
-        shipped_at: time_opt(row, "shipped_at")?,
-    })
+    rows.iter().map(parse::outbox).collect()
 }
 
 /// Puts a message into the outbox under the shard's next number.

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use onair_cluster::{Epoch, Event, RoomId, SessionId, Shard, UnixMs};
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use super::columns::{self, count, limit, select_session, text, time};
+use super::columns::{self, count, limit, text};
 use super::{SqliteLiveDb, apply, begin, failure, settle, upkeep};
+use crate::live_db::parse::{self, select_session};
 use crate::live_db::{Applied, Ledger, LiveDbError, MediaNote, QuarantineRow, SessionRow, ShardTerm};
 
 #[async_trait]
@@ -83,7 +84,7 @@ async fn positions(c: &mut SqliteConnection) -> Result<Vec<(Shard, u64)>, LiveDb
 pub(super) async fn open(c: &mut SqliteConnection) -> Result<Vec<SessionRow>, LiveDbError> {
     let sql = select_session!("WHERE ended_at IS NULL ORDER BY granted_at");
     let rows = sqlx::query(sql).fetch_all(c).await.map_err(failure)?;
-    rows.iter().map(columns::session).collect()
+    rows.iter().map(parse::session).collect()
 }
 
 /// Folded here: a room's shard is a hash that SQL does not know.
@@ -108,7 +109,7 @@ async fn session(c: &mut SqliteConnection, id: &SessionId) -> Result<Option<Sess
         .fetch_optional(c)
         .await
         .map_err(failure)?;
-    row.as_ref().map(columns::session).transpose()
+    row.as_ref().map(parse::session).transpose()
 }
 
 async fn quarantine(
@@ -124,15 +125,5 @@ async fn quarantine(
     .fetch_all(c)
     .await
     .map_err(failure)?;
-    rows.iter()
-        .map(|row| {
-            Ok(QuarantineRow {
-                id: row.try_get("id").map_err(failure)?,
-                event_id: row.try_get("event_id").map_err(failure)?,
-                event: row.try_get("event").map_err(failure)?,
-                error: row.try_get("error").map_err(failure)?,
-                at: time(row, "at")?,
-            })
-        })
-        .collect()
+    rows.iter().map(parse::quarantine).collect()
 }

@@ -2,12 +2,11 @@
 
 use async_trait::async_trait;
 use onair_cluster::UnixMs;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use super::columns::{limit, ms, text, time, time_opt};
+use super::columns::{limit, ms};
 use super::{SqliteLiveDb, begin, failure, settle};
-use crate::live_db::{LiveDbError, NewToken, TokenId, TokenRow, Tokens};
+use crate::live_db::{LiveDbError, NewToken, TokenId, TokenRow, Tokens, parse};
 
 #[async_trait]
 impl Tokens for SqliteLiveDb {
@@ -28,7 +27,7 @@ impl Tokens for SqliteLiveDb {
         .fetch_optional(&mut *writer)
         .await
         .map_err(failure)?;
-        row.as_ref().map(token_row).transpose()
+        row.as_ref().map(parse::token).transpose()
     }
 
     async fn tokens(&self, after: Option<&TokenId>, max: usize) -> Result<Vec<TokenRow>, LiveDbError> {
@@ -38,7 +37,7 @@ impl Tokens for SqliteLiveDb {
             .fetch_all(&mut *self.connections.reader().await?)
             .await
             .map_err(failure)?;
-        rows.iter().map(token_row).collect()
+        rows.iter().map(parse::token).collect()
     }
 
     async fn valid_tokens(&self, now: UnixMs) -> Result<Vec<NewToken>, LiveDbError> {
@@ -49,7 +48,7 @@ impl Tokens for SqliteLiveDb {
         .fetch_all(&mut *self.connections.reader().await?)
         .await
         .map_err(failure)?;
-        rows.iter().map(|row| token_row(row).map(|row| row.token)).collect()
+        rows.iter().map(|row| parse::token(row).map(|row| row.token)).collect()
     }
 
     async fn note_token_uses(&self, uses: &[(TokenId, UnixMs)]) -> Result<(), LiveDbError> {
@@ -85,20 +84,4 @@ async fn add(c: &mut SqliteConnection, token: &NewToken, max: usize) -> Result<b
     .await
     .map_err(failure)?;
     Ok(done.rows_affected() > 0)
-}
-
-fn token_row(row: &SqliteRow) -> Result<TokenRow, LiveDbError> {
-    let hash: &[u8] = row.try_get("hash").map_err(failure)?;
-    Ok(TokenRow {
-        token: NewToken {
-            token_id: text(row, "token_id")?,
-            name: row.try_get("name").map_err(failure)?,
-            role: text(row, "role")?,
-            hash: hash.try_into().map_err(|e| LiveDbError::Unreadable(format!("column hash: {e}")))?,
-            created_at: time(row, "created_at")?,
-            expires_at: time_opt(row, "expires_at")?,
-        },
-        revoked_at: time_opt(row, "revoked_at")?,
-        last_used_at: time_opt(row, "last_used_at")?,
-    })
 }
