@@ -11,10 +11,10 @@ LEDGER_FAULTS ?= 10
 CHAOS_FAULTS ?= 50
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check fmt clippy docs deny pure typos fuzz bench chaos
+.PHONY: help run setup test check fmt clippy docs deny pure typos fuzz bench microbench chaos
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build and start one whole node: RTMP on 1935, API on 127.0.0.1:8080, files in ./onair-data (ARGS=... for flags)
 	cargo run --locked --release -- serve $(ARGS)
@@ -55,6 +55,9 @@ chaos: setup ## long: Redis primaries killed, frozen and made to forget, CHAOS_F
 	ONAIR_LONG=1 cargo test --locked --profile $(PROFILE) --test outage -- --test-threads 1 --nocapture
 	ONAIR_LONG=1 ONAIR_LEDGER_SESSIONS=$(LEDGER_SESSIONS) ONAIR_LEDGER_FAULTS=$(LEDGER_FAULTS) cargo test --locked --profile $(PROFILE) --test ledger -- --test-threads 1 --nocapture
 
-bench: setup ## the benchmarks: the codec's chunks, the registry and keeper, the Live DB; from the first media to Kafka and the event feed
+bench: ## Onair beside nginx-rtmp, xiu, SRS (if there is one) and bare sockets, an hour and more; BENCH='--only ingest-200 --servers onair,nginx' for a part, BENCH=--help for more
+	scripts/bench/run $(BENCH)
+
+microbench: setup ## the benchmarks of parts: the codec's chunks, the registry and keeper, the Live DB; from the first media to Kafka and the event feed
 	cargo bench --locked --workspace
 	cargo test --locked --profile $(PROFILE) --test latency -- --ignored --nocapture

@@ -1,5 +1,5 @@
 //! How long it takes from an encoder's first media message to the record on Kafka and to a client of the event feed, on a
-//! machine that has nothing else to do. Figures are printed, not asserted; run by `make bench`.
+//! machine that has nothing else to do. Figures are printed, not asserted; run by `make microbench`.
 
 mod support;
 
@@ -31,7 +31,7 @@ impl Heard {
 }
 
 #[test]
-#[ignore = "prints figures that only mean something on an idle machine; run by make bench"]
+#[ignore = "prints figures that only mean something on an idle machine; run by make microbench"]
 fn from_the_first_media_to_kafka_and_the_feed() {
     let works = Works::start(Store::Sentinel(Replicated::start(2, 3)));
     let crowd = Crowd::new();

@@ -18,6 +18,8 @@
 //! - [`measure`] counts, second by second; [`verdict`] says which promises held and whether the load test itself was in the way;
 //!   [`report`] says it as text, JSON and HTML.
 //!
+//! [`floor`] is what all servers are measured against in the end: bare sockets, `onair-floor`.
+//!
 //! For tests that want one well-behaved client rather than many, there are [`client::Client`] and [`media::Broadcast`].
 //!
 //! # What its figures mean
@@ -30,6 +32,7 @@ pub mod address;
 pub mod cli;
 pub mod client;
 pub mod engine;
+pub mod floor;
 pub mod measure;
 pub mod media;
 pub mod onair;

@@ -114,6 +114,11 @@ impl Skimmer {
         Ok(())
     }
 
+    /// Whether what came in ends between two messages.
+    pub(crate) fn is_between(&self) -> bool {
+        self.current.is_none() && self.cut_len == 0 && self.slots.iter().all(|slot| slot.left == 0)
+    }
+
     /// Reads a chunk header. `false` when there is not enough of it yet; what there is has been kept.
     fn header(&mut self, bytes: &mut &[u8]) -> Result<bool, SkimError> {
         let header = if self.cut_len == 0 {
