@@ -168,10 +168,7 @@ async fn a_lost_reply_makes_the_same_claim_again_and_no_second_grant() {
     let world = World::new().await;
     let node = world.node("a");
     world.registry.set(Fault::LoseReplies);
-    let claim = tokio::spawn({
-        let (keeper, claim) = (node.keeper.clone(), world.claim(&node, 1));
-        async move { keeper.claim(claim).await }
-    });
+    let claim = node.claiming(world.claim(&node, 1));
     pass_ms(1_000).await;
     assert!(world.registry.calls().len() >= 2);
     world.registry.set(Fault::None);
@@ -371,10 +368,7 @@ async fn a_loop_stopped_in_the_middle_of_a_call_takes_up_where_it_was() {
     let world = World::new().await;
     let mut node = world.node("a");
     world.registry.set(Fault::Slow(Duration::from_millis(100)));
-    let claim = tokio::spawn({
-        let (keeper, claim) = (node.keeper.clone(), world.claim(&node, 1));
-        async move { keeper.claim(claim).await }
-    });
+    let claim = node.claiming(world.claim(&node, 1));
     pass_ms(50).await;
     node.stop_running();
     pass_ms(500).await;

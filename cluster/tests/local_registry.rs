@@ -4,18 +4,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
-use std::net::IpAddr;
+mod support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use onair_cluster::clock::Clock;
 use onair_cluster::events::{EndReason, Facts};
-use onair_cluster::ids::{Epoch, LiveKeyId, NodeId, ProducerId, RoomId, SessionId, Shard};
+use onair_cluster::ids::{Epoch, LiveKeyId, NodeId, RoomId, SessionId, Shard};
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{
     Acquired, Batch, Claim, Grant, KeyRecord, LeaseTimes, Order, Registry, RegistryError, Release, Released,
-    Renewal, Renewed, Ring, Takeover,
+    Renewal, Renewed, Ring,
 };
 use onair_cluster::time::{BootTime, UnixMs};
 
@@ -61,32 +62,18 @@ fn node(name: &str) -> NodeId {
 }
 
 async fn put_key(registry: &LocalRegistry, room: &RoomId) -> LiveKeyId {
-    let live_key_id = LiveKeyId::random(room);
     let record = KeyRecord {
-        live_key_id: live_key_id.clone(),
-        room_id: room.clone(),
-        producer_id: ProducerId::parse("producer-1").unwrap(),
-        takeover: Takeover::Idle,
         max_duration: Some(Duration::from_secs(60)),
         max_bitrate: Some(6_000_000),
-        revoked: false,
-        expires_at: UnixMs(u64::MAX),
+        ..support::record(room)
     };
     registry.put_key(&record).await.unwrap();
-    assert_eq!(registry.key(&live_key_id).await, Ok(Some(record)));
-    live_key_id
+    assert_eq!(registry.key(&record.live_key_id).await, Ok(Some(record.clone())));
+    record.live_key_id
 }
 
 fn claim(session: u128, room: &RoomId, key: &LiveKeyId, on: &str) -> Claim {
-    Claim {
-        session_id: SessionId(session),
-        room_id: room.clone(),
-        live_key_id: key.clone(),
-        node_id: node(on),
-        client_addr: IpAddr::from([127, 0, 0, 1]),
-        client_agent: "test".to_owned(),
-        issued: None,
-    }
+    support::claim(SessionId(session), room, key, &node(on))
 }
 
 async fn acquire(registry: &LocalRegistry, claim: Claim) -> Acquired {

@@ -189,10 +189,7 @@ async fn a_holder_gives_way_to_nobody_while_the_registry_is_away() {
     let old = world.publish(&a, 1).await.unwrap();
     // By the time that the newcomer asks, the holder has been silent for so long that it will give way before the other goes.
     pass_ms(3_200).await;
-    let newcomer = tokio::spawn({
-        let (keeper, claim) = (b.keeper.clone(), world.claim_from_afar(&b, 2));
-        async move { keeper.claim(claim).await }
-    });
+    let newcomer = b.claiming(world.claim_from_afar(&b, 2));
     pass_ms(10).await;
     assert_eq!(a.metric("onair_lease_held"), 1.0);
     world.registry.set(Fault::LoseRequests);
@@ -329,10 +326,7 @@ async fn an_unconfirmed_grant_is_asked_for_again_until_it_is_confirmed() {
     let world = World::new().await;
     let node = world.node("a");
     world.registry.set(Fault::Unconfirmed);
-    let claim = tokio::spawn({
-        let (keeper, claim) = (node.keeper.clone(), world.claim(&node, 1));
-        async move { keeper.claim(claim).await }
-    });
+    let claim = node.claiming(world.claim(&node, 1));
     pass_ms(3_000).await;
     assert_eq!(node.keeper.lease_count(), 0);
     world.registry.set(Fault::None);
@@ -410,10 +404,7 @@ async fn a_grant_whose_reply_was_lost_is_given_back_though_the_registry_is_full_
     let world = World::new().await;
     let node = world.node("a");
     world.registry.set(Fault::LoseReplies);
-    let claim = tokio::spawn({
-        let (keeper, claim) = (node.keeper.clone(), world.claim(&node, 1));
-        async move { keeper.claim(claim).await }
-    });
+    let claim = node.claiming(world.claim(&node, 1));
     pass_ms(300).await;
     world.registry.set(Fault::Full);
     assert_eq!(claim.await.unwrap().err(), Some(Refusal::Full));

@@ -7,7 +7,6 @@
 mod support;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use onair_cluster::ids::{LiveKeyId, NodeId, RoomId, SessionId, Shard};
 use onair_cluster::keeper::{Keeper, Policy, Refusal};
 use onair_cluster::lease::Belief;
 use onair_cluster::registry::local::LocalRegistry;
-use onair_cluster::registry::{Claim, LeaseTimes, Registry, Takeover};
+use onair_cluster::registry::{LeaseTimes, Registry, Takeover};
 use onair_cluster::time::{BootTime, UnixMs};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -77,15 +76,7 @@ async fn publish_and_go(seed: u64, keeper: Keeper, node: NodeId, rooms: Vec<(Roo
     let mut granted = 0;
     for _ in 0..VISITS {
         let (room, key) = &rooms[rng.random_range(0..rooms.len())];
-        let claim = Claim {
-            session_id: SessionId(rng.random()),
-            room_id: room.clone(),
-            live_key_id: key.clone(),
-            node_id: node.clone(),
-            client_addr: IpAddr::from([127, 0, 0, 1]),
-            client_agent: String::new(),
-            issued: None,
-        };
+        let claim = support::claim(SessionId(rng.random()), room, key, &node);
         let asking = keeper.claim(claim);
         if rng.random_ratio(1, 4) {
             // Gives up at once, or after a few turns of the others.

@@ -185,10 +185,7 @@ async fn a_room_that_comes_free_unheard_is_found_before_the_newcomer_gives_up() 
     let lease = world.publish(&a, 1).await.unwrap();
     let streaming = world.stream(lease.pass());
     pass_ms(1_000).await;
-    let waiting = tokio::spawn({
-        let (keeper, claim) = (b.keeper.clone(), world.claim_from_afar(&b, 2));
-        async move { keeper.claim(claim).await }
-    });
+    let waiting = b.claiming(world.claim_from_afar(&b, 2));
     pass_ms(100).await;
     lease.end(EndReason::Unpublished).await;
     assert!(waiting.await.unwrap().is_ok());

@@ -98,15 +98,7 @@ impl World {
 
     /// A claim of the room with its key, from this machine.
     pub(crate) fn claim(&self, node: &Node, session: u128) -> Claim {
-        Claim {
-            session_id: SessionId(session),
-            room_id: self.room.clone(),
-            live_key_id: self.key.clone(),
-            node_id: node.id.clone(),
-            client_addr: IpAddr::from([127, 0, 0, 1]),
-            client_agent: "test".to_owned(),
-            issued: None,
-        }
+        claim(SessionId(session), &self.room, &self.key, &node.id)
     }
 
     /// The same from elsewhere: not the holder's ghost.
@@ -175,6 +167,12 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// Claims in a task of its own.
+    pub(crate) fn claiming(&self, claim: Claim) -> JoinHandle<Result<Lease, Refusal>> {
+        let keeper = self.keeper.clone();
+        tokio::spawn(async move { keeper.claim(claim).await })
+    }
+
     /// Stops the loop where it is, without any goodbye.
     pub(crate) fn stop_running(&self) {
         self.run.abort();
@@ -220,21 +218,38 @@ async fn run_again_after_panics(keeper: Keeper) {
     }
 }
 
-/// Puts a key for `room` on record.
-pub(crate) async fn put_key(registry: &dyn Registry, room: &RoomId, takeover: Takeover) -> LiveKeyId {
-    let live_key_id = LiveKeyId::random(room);
-    let record = KeyRecord {
-        live_key_id: live_key_id.clone(),
+/// The record of a new key for `room`.
+pub(crate) fn record(room: &RoomId) -> KeyRecord {
+    KeyRecord {
+        live_key_id: LiveKeyId::random(room),
         room_id: room.clone(),
         producer_id: ProducerId::parse("producer-1").unwrap(),
-        takeover,
+        takeover: Takeover::Idle,
         max_duration: None,
         max_bitrate: None,
         revoked: false,
         expires_at: UnixMs(u64::MAX),
-    };
+    }
+}
+
+/// Puts a key for `room` on record.
+pub(crate) async fn put_key(registry: &dyn Registry, room: &RoomId, takeover: Takeover) -> LiveKeyId {
+    let record = KeyRecord { takeover, ..record(room) };
     registry.put_key(&record).await.unwrap();
-    live_key_id
+    record.live_key_id
+}
+
+/// A claim of `room` from this machine.
+pub(crate) fn claim(session_id: SessionId, room: &RoomId, key: &LiveKeyId, node: &NodeId) -> Claim {
+    Claim {
+        session_id,
+        room_id: room.clone(),
+        live_key_id: key.clone(),
+        node_id: node.clone(),
+        client_addr: IpAddr::from([127, 0, 0, 1]),
+        client_agent: "test".to_owned(),
+        issued: None,
+    }
 }
 
 pub(crate) fn last_signal(lease: &Lease) -> LeaseSignal {

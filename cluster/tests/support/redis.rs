@@ -1,16 +1,15 @@
 //! A registry on a real Redis, and a publisher's steps at it.
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use onair_cluster::events::{EndReason, Facts, SessionCard};
-use onair_cluster::ids::{LiveKeyId, NodeId, ProducerId, RoomId, SessionId, Shard};
+use onair_cluster::ids::{LiveKeyId, NodeId, RoomId, SessionId, Shard};
 use onair_cluster::registry::redis::{ConnectError, RedisRegistry, RedisSettings};
 use onair_cluster::registry::{
     Acquired, Batch, Claim, Confirmed, KeyRecord, Registry, RegistryError, Release, Released, Renewal,
-    Renewed, Takeover,
+    Renewed,
 };
 use onair_cluster::time::UnixMs;
 use onair_testkit::redis::{Cluster, Replicated, Server};
@@ -62,14 +61,10 @@ pub(crate) fn node(name: &str) -> NodeId {
 
 pub(crate) fn record(room: &RoomId) -> KeyRecord {
     KeyRecord {
-        live_key_id: LiveKeyId::random(room),
-        room_id: room.clone(),
-        producer_id: ProducerId::parse("producer-1").unwrap(),
-        takeover: Takeover::Idle,
         max_duration: Some(Duration::from_secs(3600)),
         max_bitrate: Some(6_000_000),
-        revoked: false,
         expires_at: UnixMs::now().plus(Duration::from_secs(3600)),
+        ..super::record(room)
     }
 }
 
@@ -80,15 +75,7 @@ pub(crate) async fn put_key(registry: &RedisRegistry, room: &RoomId) -> LiveKeyI
 }
 
 pub(crate) fn claim(room: &RoomId, key: &LiveKeyId, on: &str) -> Claim {
-    Claim {
-        session_id: SessionId::random(),
-        room_id: room.clone(),
-        live_key_id: key.clone(),
-        node_id: node(on),
-        client_addr: IpAddr::from([127, 0, 0, 1]),
-        client_agent: "test".to_owned(),
-        issued: None,
-    }
+    super::claim(SessionId::random(), room, key, &node(on))
 }
 
 type Answer<T> = Result<Confirmed<T>, RegistryError>;
