@@ -18,8 +18,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod properties;
 mod registry;
 mod rules;
+mod state;
+mod steps;
 mod world;
 
 use std::time::Instant;
