@@ -1,8 +1,12 @@
 //! Mutants: a shard that breaks one rule, by tampering with its state around the call. The rules themselves hold no switches.
 
+mod mutation;
+mod tamper;
+
+pub(in crate::registry) use self::mutation::Mutation;
 use super::Machine;
 use super::world::{GAP, UNREAD_MAX, World};
-use crate::events::{EndReason, Event, EventKind};
+use crate::events::{EndReason, Event};
 use crate::ids::{Epoch, LiveKeyId, NodeId, RoomId};
 use crate::registry::local::memory::{Known, Position};
 use crate::registry::local::shard::{Rings, ShardState};
@@ -11,114 +15,6 @@ use crate::registry::{
     ShardSnapshot, Takeover, Tick,
 };
 use crate::time::UnixMs;
-
-macro_rules! mutations {
-    ($($(#[$doc:meta])* $name:ident,)+) => {
-        /// A rule, broken.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(in crate::registry) enum Mutation { $($(#[$doc])* $name,)+ }
-        impl Mutation {
-            pub(in crate::registry) const ALL: &[Self] = &[$(Self::$name,)+];
-        }
-    };
-}
-
-mutations! {
-    /// Acquire forgets who ended.
-    ClaimAfterEnd,
-    /// Renew forgets who ended: a session rises from its grave.
-    RenewAfterEnd,
-    /// Release forgets who ended: a second end.
-    ReleaseAfterEnd,
-    /// Only the newest of a room's ended sessions is remembered.
-    ShortMemory,
-    /// Epochs are the clock and nothing else.
-    EpochNotRaised,
-    /// An adopted epoch does not raise the mark.
-    AdoptedEpochForgotten,
-    /// `live` is told with every renewal.
-    LiveTwice,
-    /// A dead lease is free as soon as its deadline is past, without grace.
-    GrantBeforeGrace,
-    /// Whoever asks gets the room.
-    GrantOverHolder,
-    /// Asking again does not move the deadline.
-    AgainWithoutDeadline,
-    /// Holds are not looked at.
-    HoldIgnored,
-    /// Revocation is not looked at.
-    RevocationIgnored,
-    /// A key opens every room.
-    RoomIgnored,
-    /// Keys never expire.
-    KeyExpiryIgnored,
-    /// Any number of unread events.
-    BacklogIgnored,
-    /// A number is left out now and then.
-    NumbersWithGaps,
-    /// A renewal takes over someone else's lease.
-    RenewSteals,
-    /// A renewal does not move the deadline.
-    RenewWithoutDeadline,
-    /// What was lost does not come back.
-    NoAdoption,
-    /// A session that is adopted is not told of its key's revocation.
-    AdoptedUnrevoked,
-    /// The live session of a revoked key goes on.
-    RevokeWithoutOrder,
-    /// Writing a key's record un-revokes it.
-    PutUnrevokes,
-    /// Orders are delivered once.
-    OrderOnce,
-    /// The last order counts.
-    OrderReplaced,
-    /// A wish never ends.
-    WantForEver,
-    /// A newcomer's wish replaces any other.
-    WantReplaced,
-    /// Takeovers as often as asked for.
-    TakeoverWithoutRest,
-    /// `never` is asked for like `idle`.
-    NeverIsAsked,
-    /// A lost session ended when it was found.
-    LostWhenFound,
-    /// All ends are alike.
-    ReasonForgotten,
-    /// Reaping does not wait for the grace.
-    ReapBeforeGrace,
-    /// Reaping knows no limit.
-    ReapUnlimited,
-    /// Whoever waits for a room is not rung.
-    NoRingWhenFree,
-    /// The holder is not rung.
-    NoRingWhenWanted,
-    /// Acknowledging forgets one event too many.
-    AcknowledgeTooMuch,
-    /// The moment of going live is overwritten.
-    LiveAtOverwritten,
-    /// An end without a start: a session that went live on its way out is not told as live.
-    LiveOnTheWayForgotten,
-    /// A restarted node's leases stay.
-    NodeNotFreed,
-    /// A key that comes with a claim overwrites its record.
-    IssuedOverRecord,
-    /// Leases die while nobody can renew.
-    FloorIgnored,
-    /// A registry that nobody reached does not know it.
-    GapUnseen,
-    /// A registry that restarted does not know it.
-    RestartUnseen,
-    /// A registry that forgot does not know it.
-    RewindUnseen,
-    /// Rooms that may have an incumbent are given away.
-    NotClosed,
-    /// A key that is not back yet is denied.
-    DeniedBeforeLoaded,
-    /// What was put back before the last loss counts.
-    RecoveredOfOldLife,
-    /// A session that the shard forgot is lost to an older one.
-    OlderLeaseStays,
-}
 
 /// A shard with at most one rule broken.
 pub(in crate::registry) struct Mutant {
@@ -178,64 +74,6 @@ impl Mutant {
 
     fn breaks(&self, mutation: Mutation) -> bool {
         self.broken == Some(mutation)
-    }
-
-    /// Runs `call` on a state in which `room`'s tombstone is forgotten, unless `call` writes another.
-    fn without_tomb<T>(&mut self, room: &RoomId, call: impl FnOnce(&mut ShardState) -> T) -> T {
-        let tomb = self.state.tombs.remove(room);
-        let answer = call(&mut self.state);
-        if let Some(tomb) = tomb {
-            self.state.tombs.entry(room.clone()).or_insert(tomb);
-        }
-        answer
-    }
-
-    /// Runs `call` with a key's record changed by `change`.
-    fn with_key<T>(
-        &mut self,
-        id: &LiveKeyId,
-        change: impl FnOnce(&mut KeyRecord),
-        call: impl FnOnce(&mut ShardState) -> T,
-    ) -> T {
-        let before = self.state.keys.get(id).cloned();
-        if let Some(key) = self.state.keys.get_mut(id) {
-            change(key);
-        }
-        let answer = call(&mut self.state);
-        if let Some(before) = before {
-            self.state.keys.insert(id.clone(), before);
-        }
-        answer
-    }
-
-    fn with_times<T>(&mut self, times: LeaseTimes, call: impl FnOnce(&mut ShardState) -> T) -> T {
-        let before = std::mem::replace(&mut self.state.times, times);
-        let answer = call(&mut self.state);
-        self.state.times = before;
-        answer
-    }
-
-    fn no_grace(&self) -> LeaseTimes {
-        LeaseTimes { grace: std::time::Duration::ZERO, ..self.state.times }
-    }
-
-    /// Puts a room's deadline back to where it was.
-    fn restore_deadline(&mut self, room: &RoomId, until: Option<UnixMs>) {
-        if let (Some(lease), Some(until)) = (self.state.leases.get_mut(room), until) {
-            self.state.deadlines.remove(&(lease.until, room.clone()));
-            lease.until = until;
-            self.state.deadlines.insert((until, room.clone()));
-        }
-    }
-
-    /// Changes the newest event, if it is an end.
-    fn change_end(&mut self, n_before: u64, change: impl FnOnce(&mut EndReason, &mut UnixMs, UnixMs)) {
-        if self.state.last_n > n_before
-            && let Some(Event { at, kind: EventKind::Ended { reason, ended_at }, .. }) =
-                self.state.unread.back_mut()
-        {
-            change(reason, ended_at, *at);
-        }
     }
 }
 
