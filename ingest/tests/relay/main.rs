@@ -2,233 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set its stage fails there")]
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+mod cluster;
+mod players;
+
 use std::time::Duration;
 
-use onair_cluster::directory::Directory;
-use onair_cluster::keeper::{Keeper, Policy};
-use onair_cluster::live_key::LiveKeySigner;
-use onair_cluster::nodes::{Incarnation, LocalNodes, NodeCard, NodeLoad, Nodes};
-use onair_cluster::play_token::PlayVerifier;
-use onair_cluster::registry::local::LocalRegistry;
-use onair_cluster::registry::{KeyRecord, LeaseTimes, Registry, Takeover};
-use onair_cluster::relay_token::{RelayKey, RelayPass};
-use onair_cluster::{Epoch, LiveKeyId, NodeId, ProducerId, RoomId, UnixMs};
-use onair_codec::{ClientEvent, Media, MediaKind};
-use onair_ingest::{IngestConfig, IngestNode, Network, NodeParts, PlayAccess, RelayParts, Reports, bind};
-use onair_loadtest::address::Address;
+use cluster::{Cluster, pictures};
+use onair_cluster::{Epoch, RoomId, UnixMs};
+#[cfg(feature = "fault-injection")]
+use onair_codec::{Media, MediaKind};
+use onair_ingest::{IngestConfig, Network, PlayAccess};
 use onair_loadtest::client::{Client, ClientError, Want};
-use onair_loadtest::media::{Broadcast, Shape, read_stamp};
-use prometheus_client::registry::Registry as Metrics;
-
-const PATIENCE: Duration = Duration::from_secs(20);
-const SHAPE: Shape = Shape { kbps: 300, fps: 30, gop: 10 };
-const SECRET: &str = "a secret of enough bytes";
-
-/// What nodes share.
-struct Cluster {
-    registry: Arc<LocalRegistry>,
-    nodes: Arc<LocalNodes>,
-    signer: LiveKeySigner,
-    key: RelayKey,
-}
-
-struct Node {
-    ingest: IngestNode,
-    metrics: Metrics,
-}
-
-impl Cluster {
-    fn new() -> Self {
-        Self {
-            registry: LocalRegistry::start(LeaseTimes::default()),
-            nodes: Arc::default(),
-            signer: LiveKeySigner::generate("onair").unwrap(),
-            key: RelayKey::derive("onair", SECRET).unwrap(),
-        }
-    }
-
-    async fn node(&self, name: &str) -> Node {
-        self.node_with(name, IngestConfig::default()).await
-    }
-
-    async fn node_with(&self, name: &str, config: IngestConfig) -> Node {
-        let mut metrics = Metrics::default();
-        let id = NodeId::parse(name).unwrap();
-        let local = || bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let registry = self.registry.clone() as Arc<dyn Registry>;
-        let directory = Directory::new(registry.clone(), self.nodes.clone(), &mut metrics);
-        let relay = RelayParts { directory, key: self.key.clone(), socket: Some(local()) };
-        let parts = NodeParts {
-            node: id.clone(),
-            socket: local(),
-            keeper: Keeper::new(registry, id.clone(), Policy::default(), &mut metrics),
-            verifier: self.signer.verifier(),
-            play_verifier: PlayVerifier::new("onair", [self.signer.public_key()]),
-            relay: Some(relay),
-            reports: Reports::register(&mut metrics),
-        };
-        let ingest = IngestNode::start(config, parts).await.unwrap();
-        let card = NodeCard {
-            node_id: id,
-            incarnation: Incarnation::random(),
-            version: "0".to_owned(),
-            started_at: UnixMs::now(),
-            rtmp: None,
-            relay: ingest.relay_address().map(|address| address.to_string()),
-        };
-        self.nodes.beat(&card, &NodeLoad::default(), false).await.unwrap();
-        Node { ingest, metrics }
-    }
-
-    /// Where to publish into `room` on `node`, with a key that takes over at once.
-    async fn key(&self, node: &Node, room: &str) -> Address {
-        let room_id = RoomId::parse(room).unwrap();
-        let producer_id = ProducerId::parse("producer").unwrap();
-        let live_key_id = LiveKeyId::random(&room_id);
-        let now = UnixMs::now();
-        let expires_at = now.plus(Duration::from_secs(3600));
-        let key = self.signer.mint(&room_id, &producer_id, &live_key_id, now, expires_at).unwrap();
-        let record = KeyRecord {
-            live_key_id,
-            room_id,
-            producer_id,
-            takeover: Takeover::Always,
-            max_duration: None,
-            max_bitrate: None,
-            revoked: false,
-            expires_at,
-        };
-        self.registry.put_key(&record).await.unwrap();
-        node.address(room, key.expose())
-    }
-
-    /// A publisher that has sent one GOP.
-    async fn publish(&self, node: &Node, room: &str) -> (Client, Broadcast) {
-        let mut client = Client::start(&self.key(node, room).await, Want::Publish, None).await.unwrap();
-        let mut broadcast = Broadcast::new(SHAPE);
-        client.send(&broadcast.headers()).await.unwrap();
-        pictures(&mut client, &mut broadcast, 10).await;
-        (client, broadcast)
-    }
-
-    async fn epoch(&self, room: &str) -> Epoch {
-        self.registry.lease(&RoomId::parse(room).unwrap()).await.unwrap().unwrap().card.epoch
-    }
-
-    /// Where another node asks `node` for a room, with this token.
-    fn relay_address(node: &Node, room: &str, token: &str) -> Address {
-        let address = node.ingest.relay_address().unwrap();
-        Address::parse(&format!("rtmp://{address}/{room}/live?token={token}")).unwrap()
-    }
-
-    fn token(&self, room: &str, epoch: Epoch, now: UnixMs) -> String {
-        let (node, room) = (NodeId::parse("tester").unwrap(), RoomId::parse(room).unwrap());
-        self.key.mint(&RelayPass { node, room, epoch }, now).unwrap().expose().to_owned()
-    }
-}
-
-impl Node {
-    fn address(&self, room: &str, name: &str) -> Address {
-        Address::parse(&format!("rtmp://{}/{room}/{name}", self.ingest.address())).unwrap()
-    }
-
-    async fn play(&self, room: &str) -> Client {
-        Client::start(&self.address(room, "live"), Want::Play, None).await.unwrap()
-    }
-
-    /// The value of a metric's line; 0 when there is none.
-    fn metric(&self, line: &str) -> u64 {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.metrics).unwrap();
-        let value = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
-        value.map_or(0, |value| value.parse().unwrap())
-    }
-
-    /// Waits until a metric has a value.
-    async fn expect(&self, line: &str, wanted: u64) {
-        let wait = async {
-            while self.metric(line) != wanted {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        let in_time = tokio::time::timeout(PATIENCE, wait).await.is_ok();
-        assert!(in_time, "{line} is {}, not {wanted}", self.metric(line));
-    }
-
-    fn starts(&self) -> u64 {
-        self.metric("onair_ingest_relay_pull_starts_total")
-    }
-}
-
-async fn pictures(client: &mut Client, broadcast: &mut Broadcast, count: u32) {
-    for _ in 0..count {
-        client.send(&broadcast.next_picture()).await.unwrap();
-    }
-}
-
-/// Everything a player gets until it has seen picture `number`.
-async fn watch_until(player: &mut Client, number: u64) -> Vec<Media> {
-    let mut seen: Vec<Media> = Vec::new();
-    let is_there = |seen: &[Media]| {
-        let last = seen.iter().rev().find_map(read_stamp);
-        last.is_some_and(|stamp| stamp.number >= number)
-    };
-    let wait = async {
-        while !is_there(&seen) {
-            let step = player.step(|event| {
-                if let ClientEvent::Media(media) = event {
-                    seen.push(media);
-                }
-            });
-            step.await.unwrap();
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap();
-    seen
-}
-
-fn pictures_of(seen: &[Media]) -> Vec<u64> {
-    seen.iter().filter_map(read_stamp).map(|stamp| stamp.number).collect()
-}
-
-/// Sound and pictures up to the last picture: what of two players' media can be compared.
-fn media_of(seen: &[Media]) -> Vec<(MediaKind, u32, Vec<u8>)> {
-    let last = seen.iter().rposition(|media| media.kind == MediaKind::Video).map_or(0, |at| at + 1);
-    seen[..last]
-        .iter()
-        .filter(|media| media.kind != MediaKind::Data)
-        .map(|media| (media.kind, media.timestamp.0, media.payload.to_vec()))
-        .collect()
-}
-
-async fn refusal(address: &Address) -> (String, String) {
-    let outcome = Client::start(address, Want::Play, None).await;
-    match outcome {
-        Err(ClientError::Refused { code, description }) => (code, description),
-        Err(other) => panic!("not refused, but {other}"),
-        Ok(_) => panic!("not refused"),
-    }
-}
-
-/// Steps a player until it is told that it is over.
-async fn ending(player: &mut Client) -> String {
-    let mut code = String::new();
-    let wait = async {
-        loop {
-            let step = player.step(|event| match event {
-                ClientEvent::Ended { code: said } | ClientEvent::Refused { code: said, .. } => code = said,
-                _ => {}
-            });
-            if step.await.is_err() {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap();
-    code
-}
+use players::{ending, media_of, pictures_of, refusal, watch_until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_nodes_one_publisher_one_pull_each_and_the_same_bytes_everywhere() {
@@ -359,12 +144,8 @@ async fn a_node_outside_the_networks_is_not_connected_to() {
     let b = cluster.node_with("b", IngestConfig { relay_networks, ..IngestConfig::default() }).await;
     let (_publisher, _) = cluster.publish(&a, "room").await;
     let _player = b.play("room").await;
-    let wait = async {
-        while b.metric("onair_ingest_relay_pull_ends_total{cause=\"foreign_address\"}") == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap();
+    let refused = "onair_ingest_relay_pull_ends_total{cause=\"foreign_address\"}";
+    assert!(b.comes_to(|node| node.metric(refused) > 0).await);
     assert_eq!((b.starts(), a.metric("onair_ingest_relay_serving")), (0, 0));
 }
 
@@ -453,12 +234,7 @@ async fn silence_is_looked_into_and_costs_no_player_a_frame() {
     let mut player = b.play("room").await;
     watch_until(&mut player, 9).await;
     // The publisher says nothing for so long that the pull is made anew.
-    let wait = async {
-        while b.starts() < 3 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap();
+    assert!(b.comes_to(|node| node.starts() >= 3).await);
     pictures(&mut publisher, &mut broadcast, 5).await;
     let seen = pictures_of(&watch_until(&mut player, 14).await);
     assert_eq!(seen, (10..15).collect::<Vec<_>>(), "nothing twice, nothing left out");
