@@ -5,6 +5,7 @@ mod holders;
 mod life;
 mod link;
 mod outbox;
+mod ports;
 mod watch;
 mod wheel;
 mod worker;
@@ -23,6 +24,7 @@ use crate::measure::{Gauges, Interval, Published, Tally};
 use crate::media::now_micros;
 use crate::plan::{Acks, Job};
 use crate::server::{Process, Usage};
+use ports::Ports;
 use worker::{ALL_LEAVE, PUBLISHERS_LEAVE, RUN, Shared, Worker};
 
 /// Seconds of each worker that may wait to be added up. They are taken out as they come; a worker that found no room would wait.
@@ -97,6 +99,7 @@ pub fn run(
         publishes: AtomicU64::new(now_micros()),
         sent: AtomicU64::new(0),
         received: AtomicU64::new(0),
+        ports: Ports::default(),
     });
     let (sender, intervals) = sync_channel(INTERVALS * job.threads.max(1));
     let workers = start(&shared, &sender)?;

@@ -1,12 +1,19 @@
 //! Server: what the process under test costs, as the kernel counts it: CPU of all its threads, and memory.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
+use std::time::{Duration, Instant};
+
+/// How long a child may go unnoticed.
+const FAMILY_MAX: Duration = Duration::from_secs(10);
 
 /// A server's processes: those that were named, and their children, since some servers work in children.
 #[derive(Clone, Debug, Default)]
 pub struct Process {
     pids: Vec<u32>,
+    /// The family as it was found last, and when.
+    family: RefCell<Option<(Instant, Vec<u32>)>>,
 }
 
 /// What it has used so far, or in some time.
@@ -32,7 +39,7 @@ impl Usage {
 impl Process {
     /// The processes with these ids, and their children.
     pub fn of(pids: Vec<u32>) -> Self {
-        Self { pids }
+        Self { pids, family: RefCell::default() }
     }
 
     /// What they have used; `None` when none was named, or none lives.
@@ -52,8 +59,16 @@ impl Process {
         (sum.processes > 0).then_some(sum)
     }
 
-    /// The processes named, and all below them.
+    /// The processes named, and all below them. Looking through everything that runs on a machine is not for every second.
     fn family(&self) -> Vec<u32> {
+        let mut known = self.family.borrow_mut();
+        match &*known {
+            Some((at, family)) if at.elapsed() < FAMILY_MAX => family.clone(),
+            _ => known.insert((Instant::now(), self.look())).1.clone(),
+        }
+    }
+
+    fn look(&self) -> Vec<u32> {
         let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {

@@ -10,8 +10,6 @@ from pathlib import Path
 from peers import say
 from servers import Failed, Running
 
-# More than one address has ports for, while closed connections still hold theirs.
-MANY_ADDRESSES = ["--connect-from", "127.0.0.2-127.0.0.17"]
 # Pictures later than this are not in time.
 IN_TIME_MS = 50
 
@@ -22,7 +20,7 @@ class Bench:
 
     loadtest: Path
     seconds: float
-    threads: int
+    threads: int | None
     out: Path
     server_cores: set | None = None
     load_cores: set | None = None
@@ -39,10 +37,12 @@ class Scenario:
     also: tuple = ("latency_p50", "latency_p99", "cores", "own_per_gbit")
     # Seconds of measurement, as a share of what was asked for.
     share: float = 1.0
+    # Of the load test, unless told otherwise.
+    threads: int = 1
 
     def run(self, bench, server, tag):
         with Running(server, bench.server_cores) as running:
-            return figures(load(bench, running, self.arguments, tag, bench.seconds * self.share))
+            return figures(load(bench, running, self, self.arguments, tag, bench.seconds * self.share))
 
 
 class Saturation(Scenario):
@@ -55,7 +55,7 @@ class Saturation(Scenario):
             arguments = ["fanout", "--players", players, "--kbps", 2000, "--ramp", 1000, "--warm-up", "1500ms"]
             with Running(server, bench.server_cores) as running:
                 try:
-                    report = load(bench, running, arguments, f"{tag}-{players}", min(bench.seconds, 8))
+                    report = load(bench, running, self, arguments, f"{tag}-{players}", min(bench.seconds, 8))
                 except Failed as why:
                     say(f"{server.name}, {players} players: {why}")
                     break
@@ -80,13 +80,13 @@ class Crowd(Scenario):
     def run(self, bench, server, tag):
         seconds = bench.seconds * self.share
         with Running(server, bench.server_cores) as running:
-            alone = figures(load(bench, running, self.OTHERS, f"{tag}-alone", seconds))
+            alone = figures(load(bench, running, self, self.OTHERS, f"{tag}-alone", seconds))
         with Running(server, bench.server_cores) as running:
             # Both measure at the same time: the crowd is in after 5.5 s, the others after 3.6.
-            crowd = Load(bench, running, [*self.CROWD, "--warm-up", "4s"], f"{tag}-crowd", seconds)
+            crowd = Load(bench, running, self, [*self.CROWD, "--warm-up", "4s"], f"{tag}-crowd", seconds)
             try:
                 time.sleep(6)
-                others = load(bench, running, self.OTHERS, f"{tag}-others", seconds)
+                others = load(bench, running, self, self.OTHERS, f"{tag}-others", seconds)
             finally:
                 crowd_report = crowd.result()
         found, beside = figures(crowd_report), figures(others)
@@ -122,12 +122,13 @@ SCENARIOS = [
         "fanout-2000",
         "one room at 2 Mb/s to 2 000 players",
         arguments=["fanout", "--players", 2000, "--kbps", 2000, "--ramp", 1000],
+        threads=2,
     ),
     Scenario(
         "storm",
         "64 at a time connect, publish and leave; acknowledgements delayed as the kernel does",
         main=("cycles", "publishes / s", True),
-        arguments=["storm", "--in-flight", 64, "--acks", "kernel", *MANY_ADDRESSES],
+        arguments=["storm", "--in-flight", 64, "--acks", "kernel"],
         also=("cpu_ms_per_publish", "start_p50", "start_p99", "cores", "own_cores"),
         share=0.5,
     ),
@@ -135,7 +136,7 @@ SCENARIOS = [
         "storm-at-once",
         "the same, clients that acknowledge at once",
         main=("cycles", "publishes / s", True),
-        arguments=["storm", "--in-flight", 64, "--acks", "at-once", *MANY_ADDRESSES],
+        arguments=["storm", "--in-flight", 64, "--acks", "at-once"],
         also=("cpu_ms_per_publish", "start_p50", "start_p99", "cores", "own_cores"),
         share=0.5,
     ),
@@ -160,6 +161,7 @@ SCENARIOS = [
         f"one room at 2 Mb/s, a quarter more players each time, until p99 is above {IN_TIME_MS} ms (and what it gathers by design)",
         main=("gbps_in_time", "Gbit/s in time", True),
         also=("players", "latency_p99", "cores", "own_cores"),
+        threads=2,
     ),
     Crowd(
         "room-5000",
@@ -172,11 +174,11 @@ SCENARIOS = [
 class Load:
     """One run of onair-loadtest, begun."""
 
-    def __init__(self, bench, running, arguments, tag, seconds):
+    def __init__(self, bench, running, scenario, arguments, tag, seconds):
         self.json = bench.out / "runs" / f"{tag}.json"
         self.json.parent.mkdir(parents=True, exist_ok=True)
         command = [bench.loadtest, *arguments, *running.rooms, "--server-pid", running.pid, "--json", self.json]
-        command += ["--seconds", f"{max(seconds, 1)}s", "--threads", bench.threads]
+        command += ["--seconds", f"{max(seconds, 1)}s", "--threads", bench.threads or scenario.threads]
         pin = None
         if bench.load_cores:
             pin = lambda: os.sched_setaffinity(0, bench.load_cores)  # noqa: E731
@@ -200,8 +202,8 @@ class Load:
         return report
 
 
-def load(bench, running, arguments, tag, seconds):
-    run = Load(bench, running, arguments, tag, seconds)
+def load(bench, running, scenario, arguments, tag, seconds):
+    run = Load(bench, running, scenario, arguments, tag, seconds)
     try:
         return run.result()
     except BaseException:

@@ -15,8 +15,10 @@ use crate::media::clip::{Track, stamp_head};
 use crate::media::{Stamp, now_micros};
 use crate::plan::{Again, Leaving};
 
-/// Messages in one write, at two slices each.
-const MESSAGES_MAX: usize = SLICES_MAX / 2;
+/// Messages in one write, at two slices each at most, and one for what follows the last large one.
+const MESSAGES_MAX: usize = SLICES_MAX / 2 - 1;
+/// The body of a message that is copied rather than referred to.
+const COPIED_MAX: usize = 8 * 1024;
 /// How long the server may take to close after a goodbye.
 const CLOSE_MAX: u64 = 1_000_000;
 /// Who has published for so long has certainly been noticed.
@@ -69,8 +71,12 @@ impl Worker {
         let from = (!job.from.is_empty()).then(|| job.from[turn % job.from.len()]);
         self.tally.counts.attempts += 1;
         let patience = micros(job.patience);
-        let opened = Link::open(to, from, door.requests.clone(), job.acks)
-            .and_then(|mut link| self.register(at, &mut link).map(|()| link));
+        let open = |from| Link::open(to, from, door.requests.clone(), job.acks);
+        let opened = match from {
+            Some(from) => self.shared.ports.open(from, |from| open(Some(from))),
+            None => open(None),
+        };
+        let opened = opened.and_then(|mut link| self.register(at, &mut link).map(|()| link));
         match opened {
             Ok(link) => {
                 self.clients[at].link = Some(link);
@@ -161,14 +167,14 @@ impl Worker {
         let room = client.plan.target as u64;
         loop {
             self.heads.clear();
-            let mut messages = [(None, (0, 0)); MESSAGES_MAX];
-            let mut count = 0;
+            // What is small is copied behind its head, so that as a rule there is one slice; what is large is referred to.
+            let mut bodies = [(0, None); MESSAGES_MAX];
+            let (mut count, mut large) = (0, 0);
             while count < MESSAGES_MAX
                 && let Some((due, track, number)) = clip.next(client.next)
                 && client.started + due <= now
             {
                 let item = clip.item(track, number);
-                let begin = self.heads.len();
                 if track == Track::Video {
                     let stamp = Stamp { room, source: client.publish, number, sent: now };
                     stamp_head(&mut self.heads, &item.head, &stamp);
@@ -178,21 +184,34 @@ impl Worker {
                     self.heads.extend_from_slice(&item.head);
                     client.next[1] = number + 1;
                 }
+                if item.body.len() <= COPIED_MAX {
+                    self.heads.extend_from_slice(&item.body);
+                } else {
+                    bodies[large] = (self.heads.len(), Some(&item.body));
+                    large += 1;
+                }
                 self.tally.counts.sent_bytes += item.bytes() as u64;
-                messages[count] = (Some(item), (begin, self.heads.len()));
                 count += 1;
             }
             if count == 0 {
                 break;
             }
             let mut parts = [Part::Own(&[]); SLICES_MAX];
-            for (n, (item, (from, to))) in messages[..count].iter().enumerate() {
-                parts[n * 2] = Part::Own(&self.heads[*from..*to]);
-                if let Some(item) = item {
-                    parts[n * 2 + 1] = Part::Shared(&item.body);
+            let (mut filled, mut from) = (0, 0);
+            for (to, body) in &bodies[..large] {
+                parts[filled] = Part::Own(&self.heads[from..*to]);
+                filled += 1;
+                if let Some(body) = body {
+                    parts[filled] = Part::Shared(body);
+                    filled += 1;
                 }
+                from = *to;
             }
-            if let Err(gone) = link.say(&parts[..count * 2]) {
+            if from < self.heads.len() {
+                parts[filled] = Part::Own(&self.heads[from..]);
+                filled += 1;
+            }
+            if let Err(gone) = link.say(&parts[..filled]) {
                 return self.on_gone(at, &gone);
             }
         }

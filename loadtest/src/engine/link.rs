@@ -1,7 +1,7 @@
 //! Link: one RTMP connection on a socket that never blocks: handshake, commands, then media in one direction.
 
 use std::io::{self, ErrorKind, Read};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +57,6 @@ pub(super) enum Gone {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    Connecting,
     Handshake,
     Connect,
     Create,
@@ -88,7 +87,7 @@ impl Link {
     /// Begins a connection to `to`, from `from` if that matters.
     pub(super) fn open(
         to: SocketAddr,
-        from: Option<IpAddr>,
+        from: Option<SocketAddr>,
         requests: Arc<Requests>,
         acks: Acks,
     ) -> io::Result<Self> {
@@ -98,15 +97,15 @@ impl Link {
         if let Some(from) = from {
             // Each address has ports of its own, those in TIME_WAIT included.
             socket.set_reuse_address(true)?;
-            socket.bind(&SocketAddr::new(from, 0).into())?;
+            socket.bind(&from.into())?;
         }
         match socket.connect(&to.into()) {
             Err(e) if e.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
             other => other?,
         }
-        let link = Self {
+        let mut link = Self {
             socket: TcpStream::from_std(socket.into()),
-            phase: Phase::Connecting,
+            phase: Phase::Handshake,
             requests,
             acks,
             handshake: Vec::new(),
@@ -118,6 +117,8 @@ impl Link {
             window: u64::MAX,
         };
         link.apply_acks()?;
+        // What is written before the connection stands waits until it does, or fails with it.
+        link.outbox.write(&mut link.socket, &[Part::Shared(&C0C1)])?;
         Ok(link)
     }
 
@@ -133,17 +134,6 @@ impl Link {
 
     /// The socket can be written.
     pub(super) fn on_writable(&mut self) -> Result<(), Gone> {
-        if self.phase == Phase::Connecting {
-            if let Some(error) = self.socket.take_error()? {
-                return Err(error.into());
-            }
-            match self.socket.peer_addr() {
-                Err(e) if e.kind() == ErrorKind::NotConnected => return Ok(()),
-                other => other?,
-            };
-            self.phase = Phase::Handshake;
-            return self.say(&[Part::Shared(&C0C1)]);
-        }
         Ok(self.outbox.flush(&mut self.socket)?)
     }
 
@@ -154,9 +144,6 @@ impl Link {
         has_ended: bool,
         out: &mut Vec<Happening>,
     ) -> Result<(), Gone> {
-        if self.phase == Phase::Connecting {
-            return Ok(());
-        }
         loop {
             let n = match self.socket.read(buffer) {
                 Ok(0) => return Err(Gone::Closed),

@@ -101,7 +101,12 @@ impl Outbox {
 
 fn attempt(socket: &mut TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     loop {
-        match socket.write_vectored(slices) {
+        // A single slice takes the shorter way through the kernel.
+        let wrote = match slices {
+            [one] => socket.write(one),
+            many => socket.write_vectored(many),
+        };
+        match wrote {
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(0),
             other => return other,

@@ -5,6 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::thread;
+use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
@@ -15,6 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::client::{Client, micros};
 use super::holders::Holders;
 use super::link::{Gone, Happening, Link};
+use super::ports::Ports;
 use super::wheel::Wheel;
 use crate::client::Want;
 use crate::measure::{Counts, Gauges, Interval, Published, Tally};
@@ -24,6 +27,12 @@ use crate::plan::{Job, Plan};
 /// Bytes read at once, shared by all connections of a worker.
 const READ_BYTES: usize = 256 * 1024;
 const EVENTS: usize = 1024;
+/// After so many turns in one millisecond the next one waits, so that it finds more to do: a thread that is woken for each message
+/// spends most of its time on falling asleep, and makes the server pay for waking it.
+const TURNS_MAX: u32 = 4;
+const PAUSE: Duration = Duration::from_micros(200);
+/// Who is on the way to being accepted is never kept waiting, nor is anybody for so many microseconds after that.
+const TALK: u64 = 50_000;
 /// The stages of a run.
 pub(super) const RUN: u8 = 0;
 pub(super) const PUBLISHERS_LEAVE: u8 = 1;
@@ -40,6 +49,7 @@ pub(super) struct Shared {
     /// Bytes written by publishers and read by players so far.
     pub(super) sent: AtomicU64,
     pub(super) received: AtomicU64,
+    pub(super) ports: Ports,
 }
 
 /// What a timer is for.
@@ -87,6 +97,10 @@ pub(super) struct Worker {
     /// Bytes of this second's tally that the others know of.
     counted: (u64, u64),
     number: usize,
+    /// The present millisecond, and the turns in it.
+    turns: (u64, u32),
+    /// When somebody who was not yet accepted was last heard of.
+    talked_at: u64,
 }
 
 impl Worker {
@@ -116,6 +130,8 @@ impl Worker {
             happenings: Vec::new(),
             counted: (0, 0),
             number,
+            turns: (0, 0),
+            talked_at: now,
             shared,
         })
     }
@@ -127,6 +143,7 @@ impl Worker {
         let mut second = now_micros() + 1_000_000;
         let (mut cpu, mut since) = (thread_cpu(), now_micros());
         loop {
+            let paused = self.pause();
             match self.poll.poll(&mut events, Some(self.wheel.idle(now_micros()))) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 other => other?,
@@ -143,7 +160,7 @@ impl Worker {
             self.on_stage();
             self.count_traffic();
             let now = now_micros();
-            self.tally.turn.note(now - began);
+            self.tally.turn.note(now - began + paused);
             let is_over = self.stage == ALL_LEAVE;
             if now >= second || is_over {
                 second = now + 1_000_000;
@@ -161,13 +178,32 @@ impl Worker {
         }
     }
 
+    /// Waits a little if turns come so fast that this spares many of them. How long it was, in microseconds.
+    fn pause(&mut self) -> u64 {
+        let now = now_micros();
+        let millisecond = now / 1000;
+        if self.turns.0 == millisecond {
+            self.turns.1 += 1;
+        } else {
+            self.turns = (millisecond, 0);
+        }
+        if self.turns.1 <= TURNS_MAX || now.saturating_sub(self.talked_at) <= TALK {
+            return 0;
+        }
+        thread::sleep(PAUSE);
+        now_micros() - now
+    }
+
     fn on_event(&mut self, event: &Event, now: u64) {
         let (at, is_ghost) = (event.token().0 / 2, event.token().0 % 2 == 1);
-        let Self { clients, buffer, happenings, tally, .. } = self;
+        let Self { clients, buffer, happenings, tally, talked_at, .. } = self;
         let Some(client) = clients.get_mut(at) else { return };
         let link = if is_ghost { client.ghost.as_mut().map(|(link, _)| link) } else { client.link.as_mut() };
         let Some(link) = link else { return };
         let is_player = client.plan.want == Want::Play;
+        if !link.is_started() {
+            *talked_at = now;
+        }
         let received = link.received();
         let mut handled = Ok(());
         if event.is_writable() {

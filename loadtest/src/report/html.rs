@@ -25,7 +25,7 @@ pub(super) fn page(report: &Report) -> String {
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <title>onair-loadtest {0}</title><style>{STYLE}</style>\
          <h1>onair-loadtest {0} <span class=\"verdict v{1}\">{2}</span></h1><p>{3}</p>\
-         <p class=\"dim\">{4}; measured for {5:.1} s; seed {6}; ended {7} s after 1970</p>",
+         <p class=\"dim\">{4}; measured for {5:.1} s; seed {6}; ended {7}</p>",
         escape(&report.scenario),
         report.exit_code,
         report.word(),
@@ -33,7 +33,7 @@ pub(super) fn page(report: &Report) -> String {
         escape(&report.media),
         report.seconds,
         report.seed,
-        report.ended_at
+        utc(report.ended_at)
     );
     page += &promises(report);
     page += &figures(report);
@@ -119,8 +119,10 @@ fn distribution(name: &'static str, times: &Distribution) -> String {
 fn plots(report: &Report) -> String {
     let series = &report.series;
     let last = series.last().map_or(1.0, |point| point.at);
-    let step =
-        [5.0, 10.0, 30.0, 60.0, 300.0, 600.0].into_iter().find(|step| last / step <= 10.0).unwrap_or(3600.0);
+    let step = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0]
+        .into_iter()
+        .find(|step| last / step <= 10.0)
+        .unwrap_or(3600.0);
     let ticks: Vec<_> = (0..=60)
         .map(|n| f64::from(n) * step)
         .take_while(|at| *at <= last)
@@ -195,4 +197,49 @@ fn table(title: &str, rows: &[(&str, String)]) -> String {
 /// What servers say must not become markup.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// A moment, given in seconds since 1970, as people write it.
+fn utc(seconds: u64) -> String {
+    let (mut day, mut year) = (seconds / 86_400, 1970);
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    while day >= 365 + u64::from(is_leap(year)) {
+        day -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(is_leap(year));
+    let mut month = 1;
+    for days in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if day < days {
+            break;
+        }
+        day -= days;
+        month += 1;
+    }
+    format!(
+        "{year}-{month:02}-{:02} {:02}:{:02}:{:02} UTC",
+        day + 1,
+        seconds / 3600 % 24,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_dates() {
+        for (seconds, text) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59:59 UTC"),
+            (951_868_800, "2000-03-01 00:00:00 UTC"),
+            (1_735_689_599, "2024-12-31 23:59:59 UTC"),
+            (1_795_449_600, "2026-11-23 16:00:00 UTC"),
+        ] {
+            assert_eq!(utc(seconds), text);
+        }
+    }
 }
