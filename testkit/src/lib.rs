@@ -16,6 +16,7 @@
 //! old.restart();
 //! ```
 
+mod daemon;
 mod family;
 pub mod kafka;
 pub mod port;

@@ -1,9 +1,8 @@
 //! One broker process, its own controller too: ports, directory, faults.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process::Command;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -15,6 +14,7 @@ use tempfile::TempDir;
 
 use super::options::{Options, Sasl};
 use super::records::Records;
+use crate::daemon::Daemon;
 use crate::port::Port;
 use crate::process;
 use crate::tls;
@@ -34,7 +34,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// There is a listener for clients, as the options want it, and a plain one through which the kit itself asks.
 #[derive(Debug)]
 pub struct Kafka {
-    child: Mutex<Option<Child>>,
+    daemon: Daemon,
     clients: Port,
     kit: Port,
     controller: Port,
@@ -53,8 +53,9 @@ impl Kafka {
         let directory =
             tempfile::Builder::new().prefix("onair-kafka").tempdir().expect("a temporary directory");
         let (clients, kit, controller) = (Port::reserve(), Port::reserve(), Port::reserve());
-        let broker =
-            Self { child: Mutex::default(), clients, kit, controller, options: options.clone(), directory };
+        let name = format!("Kafka on port {}", clients.number());
+        let daemon = Daemon::new(name, directory.path().join("log"), START_MAX);
+        let broker = Self { daemon, clients, kit, controller, options: options.clone(), directory };
         broker.write_config();
         broker.format();
         broker.restart();
@@ -130,27 +131,13 @@ impl Kafka {
     /// Starts it again, on the same ports with the same files; kills it first if it runs. Returns when it answers.
     pub fn restart(&self) {
         self.kill();
-        let log = File::options().create(true).append(true).open(self.log_file()).expect("a log file");
         let mut command = process::dying_with_us("java");
         // Small and quickly up rather than fast in the long run.
         command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"]);
         command.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]);
         command.args(["-Dorg.slf4j.simpleLogger.showDateTime=true"]);
         command.args(["-cp", JARS, "kafka.Kafka"]).arg(self.config_file()).current_dir(self.directory());
-        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log file")).stderr(log);
-        let child = process::spawn(command).unwrap_or_else(|e| panic!("setpriv: {e}; run `make setup`"));
-        *self.child() = Some(child);
-        eventually(&format!("{} to answer", self.name()), START_MAX, || {
-            if let Some(status) = self.child().as_mut().and_then(|child| child.try_wait().expect("our child"))
-            {
-                panic!(
-                    "{} ended with {status}; if it is not installed, run `make setup`\n{}",
-                    self.name(),
-                    self.log()
-                );
-            }
-            self.is_answering().then_some(())
-        });
+        self.daemon.start(command, || self.is_answering());
     }
 
     /// Whether it tells who is in the cluster, itself at least.
@@ -227,43 +214,29 @@ impl Kafka {
         self.directory().join("server.properties")
     }
 
-    fn log_file(&self) -> PathBuf {
-        self.directory().join("log")
-    }
-
     /// What it has logged so far.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.log_file()).unwrap_or_default()).into_owned()
+        self.daemon.log()
     }
 
     /// The process id. Panics while it is down.
     pub fn pid(&self) -> u32 {
-        self.child().as_ref().map(Child::id).unwrap_or_else(|| panic!("{} is down", self.name()))
+        self.daemon.pid()
     }
 
     /// Whether the process is there, frozen ones included.
     pub fn is_up(&self) -> bool {
-        self.child().as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        self.daemon.is_up()
     }
 
     /// SIGKILL, also when frozen; returns when it is gone.
     pub fn kill(&self) {
-        let child = self.child().take();
-        if let Some(mut child) = child {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.daemon.kill();
     }
 
     /// SIGTERM: the broker ends in order. Returns when it is gone.
     pub fn stop(&self) {
-        let child = self.child().take();
-        if let Some(mut child) = child {
-            process::terminate(child.id());
-            eventually(&format!("the end of {}", self.name()), START_MAX, || {
-                child.try_wait().expect("our child")
-            });
-        }
+        self.daemon.stop(process::terminate);
     }
 
     /// SIGSTOP: connections stay open, the kernel accepts new ones, nothing is answered.
@@ -278,26 +251,13 @@ impl Kafka {
 
     /// Waits until `holds` says so; panics with `what` after `within`.
     pub fn wait_until(&self, what: &str, within: Duration, holds: impl Fn(&Self) -> bool) {
-        eventually(&format!("{what} ({})", self.name()), within, || holds(self).then_some(()));
-    }
-
-    fn name(&self) -> String {
-        format!("Kafka on port {}", self.clients.number())
-    }
-
-    fn child(&self) -> MutexGuard<'_, Option<Child>> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+        eventually(&format!("{what} ({})", self.daemon.name()), within, || holds(self).then_some(()));
     }
 }
 
 impl Drop for Kafka {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = self.log();
-            let tail: Vec<_> = log.lines().rev().take(15).collect();
-            eprintln!("--- last lines of {} ---", self.name());
-            tail.iter().rev().for_each(|line| eprintln!("{line}"));
-        }
+        self.daemon.show_log_if_panicking();
         self.kill();
     }
 }

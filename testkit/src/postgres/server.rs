@@ -1,17 +1,18 @@
 //! One server process and its children: port, directory, faults.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::options::Options;
 use super::programs::{RunAs, server_program};
+use crate::daemon::Daemon;
 use crate::family;
 use crate::port::Port;
 use crate::process;
@@ -33,7 +34,7 @@ const USER: &str = "onair";
 /// pass any proxy by.
 #[derive(Debug)]
 pub struct Postgres {
-    child: Mutex<Option<Child>>,
+    daemon: Daemon,
     /// Thaws the frozen when we die; see [`family::Frozen`].
     frozen: Mutex<Option<family::Frozen>>,
     port: Port,
@@ -53,10 +54,12 @@ impl Postgres {
     pub fn with(options: &Options) -> Self {
         let directory =
             tempfile::Builder::new().prefix("onair-postgres").tempdir().expect("a temporary directory");
+        let port = Port::reserve();
+        let name = format!("PostgreSQL on port {}", port.number());
         let server = Self {
-            child: Mutex::default(),
+            daemon: Daemon::new(name, directory.path().join("log"), START_MAX),
             frozen: Mutex::default(),
-            port: Port::reserve(),
+            port,
             options: options.clone(),
             run_as: RunAs::choose(),
             databases: AtomicU32::new(0),
@@ -112,38 +115,23 @@ impl Postgres {
     /// Starts it again, on the same port with the same files; kills it first if it runs. Returns when it answers.
     pub fn restart(&self) {
         self.kill();
-        let log = File::options().create(true).append(true).open(self.log_file()).expect("a log file");
         let mut command = process::dying_with_us(server_program("postgres"));
         // The wish to die with us does not survive a change of user, so the user changes first.
         self.run_as.apply(&mut command);
         command.arg("-D").arg(self.data()).current_dir(self.directory());
-        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log file")).stderr(log);
-        let child = process::spawn(command).unwrap_or_else(|e| panic!("setpriv: {e}; run `make setup`"));
-        *self.child() = Some(child);
-        eventually(&format!("{} to answer", self.name()), START_MAX, || {
-            if let Some(status) = self.child().as_mut().and_then(|child| child.try_wait().expect("our child"))
-            {
-                panic!(
-                    "{} ended with {status}; if it is not installed, run `make setup`\n{}",
-                    self.name(),
-                    self.log()
-                );
-            }
-            self.try_query("postgres", "SELECT 1").is_ok().then_some(())
-        });
+        self.daemon.start(command, || self.try_query("postgres", "SELECT 1").is_ok());
     }
 
     /// SIGKILL to it and all its backends, also when frozen, as if the machine had died; returns when all are gone.
     pub fn kill(&self) {
-        let child = self.child().take();
-        if let Some(mut child) = child {
+        if let Some(mut child) = self.daemon.take() {
             let backends = family::freeze(child.id());
             let _ = child.kill();
             for backend in &backends {
                 process::signal_if_there(*backend, process::Signal::KILL);
             }
             let _ = child.wait();
-            eventually(&format!("the end of the backends of {}", self.name()), START_MAX, || {
+            eventually(&format!("the end of the backends of {}", self.daemon.name()), START_MAX, || {
                 backends.iter().all(|pid| !process::exists(*pid)).then_some(())
             });
         }
@@ -153,13 +141,7 @@ impl Postgres {
     /// SIGINT, a fast shutdown: transactions are rolled back, clients are told, a checkpoint is written. Returns when it is
     /// gone.
     pub fn stop(&self) {
-        let child = self.child().take();
-        if let Some(mut child) = child {
-            process::interrupt(child.id());
-            eventually(&format!("the end of {}", self.name()), START_MAX, || {
-                child.try_wait().expect("our child")
-            });
-        }
+        self.daemon.stop(process::interrupt);
     }
 
     /// SIGSTOP to it and all its backends: connections stay open, the kernel accepts new ones, nothing is answered.
@@ -198,7 +180,7 @@ impl Postgres {
     /// Runs SQL as superuser and returns its rows: a line each, fields between `|`. Panics on an error, or if there is no
     /// answer in 10 s.
     pub fn query(&self, database: &str, sql: &str) -> String {
-        self.try_query(database, sql).unwrap_or_else(|e| panic!("{sql} on {}: {e}", self.name()))
+        self.try_query(database, sql).unwrap_or_else(|e| panic!("{sql} on {}: {e}", self.daemon.name()))
     }
 
     /// The same, with the failure in hand.
@@ -238,36 +220,24 @@ impl Postgres {
         self.directory().join("data")
     }
 
-    fn log_file(&self) -> PathBuf {
-        self.directory().join("log")
-    }
-
     /// What it has logged so far.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.log_file()).unwrap_or_default()).into_owned()
+        self.daemon.log()
     }
 
     /// The process id of the server proper. Panics while it is down.
     pub fn pid(&self) -> u32 {
-        self.child().as_ref().map(Child::id).unwrap_or_else(|| panic!("{} is down", self.name()))
+        self.daemon.pid()
     }
 
     /// Whether the process is there, frozen ones included.
     pub fn is_up(&self) -> bool {
-        self.child().as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        self.daemon.is_up()
     }
 
     /// Waits until `holds` says so; panics with `what` after `within`.
     pub fn wait_until(&self, what: &str, within: Duration, holds: impl Fn(&Self) -> bool) {
-        eventually(&format!("{what} ({})", self.name()), within, || holds(self).then_some(()));
-    }
-
-    fn name(&self) -> String {
-        format!("PostgreSQL on port {}", self.port())
-    }
-
-    fn child(&self) -> MutexGuard<'_, Option<Child>> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+        eventually(&format!("{what} ({})", self.daemon.name()), within, || holds(self).then_some(()));
     }
 
     fn frozen(&self) -> MutexGuard<'_, Option<family::Frozen>> {
@@ -277,18 +247,13 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = self.log();
-            let tail: Vec<_> = log.lines().rev().take(15).collect();
-            eprintln!("--- last lines of {} ---", self.name());
-            tail.iter().rev().for_each(|line| eprintln!("{line}"));
-        }
+        self.daemon.show_log_if_panicking();
         self.thaw();
         // An immediate shutdown gives the kernel its shared memory back; a killed server would leave a piece behind.
-        if let Some(child) = self.child().as_mut() {
-            process::quit(child.id());
-            let deadline = std::time::Instant::now() + QUIT_MAX;
-            while matches!(child.try_wait(), Ok(None)) && std::time::Instant::now() < deadline {
+        if self.is_up() {
+            process::quit(self.pid());
+            let deadline = Instant::now() + QUIT_MAX;
+            while self.is_up() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }

@@ -4,14 +4,13 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::options::Options;
 use super::resp::{Client, Value};
+use crate::daemon::Daemon;
 use crate::port::Port;
 use crate::process;
 use crate::tls;
@@ -23,7 +22,7 @@ const START_MAX: Duration = Duration::from_secs(30);
 /// A `redis-server` (or Sentinel) of its own, killed when dropped. Everything works on a shared reference, from any thread.
 #[derive(Debug)]
 pub struct Server {
-    child: Mutex<Option<Child>>,
+    daemon: Daemon,
     program: &'static str,
     port: Port,
     /// The Cluster's own port; unused otherwise.
@@ -47,8 +46,9 @@ impl Server {
         let directory =
             tempfile::Builder::new().prefix("onair-redis").tempdir().expect("a temporary directory");
         let (port, bus) = (Port::reserve(), Port::reserve());
-        let server =
-            Self { child: Mutex::new(None), program, port, bus, options: options.clone(), directory };
+        let name = format!("{program} on port {}", port.number());
+        let daemon = Daemon::new(name, directory.path().join("log"), START_MAX);
+        let server = Self { daemon, program, port, bus, options: options.clone(), directory };
         server.write_config(&lines(server.bus.number()));
         server.restart();
         server
@@ -62,7 +62,7 @@ impl Server {
             "protected-mode no".to_owned(),
             "daemonize no".to_owned(),
             format!("dir {}", directory.display()),
-            format!("logfile {}", self.log_file().display()),
+            format!("logfile {}", self.daemon.log_file().display()),
         ];
         if self.options.is_tls {
             tls::write_certificates(directory);
@@ -109,10 +109,6 @@ impl Server {
 
     fn config_file(&self) -> PathBuf {
         self.directory.path().join("redis.conf")
-    }
-
-    fn log_file(&self) -> PathBuf {
-        self.directory.path().join("log")
     }
 
     fn socket(&self) -> PathBuf {
@@ -163,35 +159,27 @@ impl Server {
 
     /// What it has logged so far.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.log_file()).unwrap_or_default()).into_owned()
+        self.daemon.log()
     }
 
     /// The process id. Panics while it is down.
     pub fn pid(&self) -> u32 {
-        self.child().as_ref().map(Child::id).unwrap_or_else(|| panic!("{} is down", self.name()))
+        self.daemon.pid()
     }
 
     /// Whether the process is there, frozen ones included.
     pub fn is_up(&self) -> bool {
-        self.child().as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        self.daemon.is_up()
     }
 
     /// SIGKILL, also when frozen; returns when it is gone.
     pub fn kill(&self) {
-        if let Some(mut child) = self.child().take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.daemon.kill();
     }
 
     /// SIGTERM: Redis ends in order. Returns when it is gone.
     pub fn stop(&self) {
-        if let Some(mut child) = self.child().take() {
-            process::terminate(child.id());
-            eventually(&format!("the end of {}", self.name()), START_MAX, || {
-                child.try_wait().expect("our child")
-            });
-        }
+        self.daemon.stop(process::terminate);
     }
 
     /// SIGSTOP: connections stay open, the kernel accepts new ones, nothing is answered.
@@ -209,20 +197,7 @@ impl Server {
         self.kill();
         let mut command = process::dying_with_us(self.program);
         command.arg(self.config_file()).current_dir(self.directory.path());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = process::spawn(command).unwrap_or_else(|e| panic!("setpriv: {e}; run `make setup`"));
-        *self.child() = Some(child);
-        eventually(&format!("{} to answer", self.name()), START_MAX, || {
-            if let Some(status) = self.child().as_mut().and_then(|child| child.try_wait().expect("our child"))
-            {
-                panic!(
-                    "{} ended with {status}; if it is not installed, run `make setup`\n{}",
-                    self.name(),
-                    self.log()
-                );
-            }
-            self.is_ready().then_some(())
-        });
+        self.daemon.start(command, || self.is_ready());
     }
 
     /// It answers and has read its files.
@@ -232,7 +207,7 @@ impl Server {
 
     /// Runs a command with all rights. Panics if there is no answer within 2 s, or an error.
     pub fn command(&self, words: &[&str]) -> Value {
-        self.try_command(words).unwrap_or_else(|e| panic!("{words:?} on {}: {e}", self.name()))
+        self.try_command(words).unwrap_or_else(|e| panic!("{words:?} on {}: {e}", self.daemon.name()))
     }
 
     /// The same, with the failure in hand.
@@ -258,27 +233,13 @@ impl Server {
 
     /// Waits until `holds` says so; panics with `what` after `within`.
     pub fn wait_until(&self, what: &str, within: Duration, holds: impl Fn(&Self) -> bool) {
-        eventually(&format!("{what} ({})", self.name()), within, || holds(self).then_some(()));
-    }
-
-    fn name(&self) -> String {
-        format!("{} on port {}", self.program, self.port())
-    }
-
-    /// A panic elsewhere does not make the process less ours.
-    fn child(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+        eventually(&format!("{what} ({})", self.daemon.name()), within, || holds(self).then_some(()));
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = self.log();
-            let tail: Vec<_> = log.lines().rev().take(15).collect();
-            eprintln!("--- last lines of {} ---", self.name());
-            tail.iter().rev().for_each(|line| eprintln!("{line}"));
-        }
+        self.daemon.show_log_if_panicking();
         self.kill();
     }
 }
