@@ -45,6 +45,18 @@ fn publishers_and_fan_out_keep_their_promises() {
 }
 
 #[test]
+fn players_with_tokens_are_let_in_where_none_else_is() {
+    let node = Node::with_config("[rtmp]\nplay = \"token\"\n");
+    let fanout = "fanout --rooms 2 --players 6 --seconds 1s --warm-up 500ms";
+    let report = load(&format!("{fanout} --play-tokens {}", api(&node)));
+    assert_held(&report);
+    assert_eq!(report.counts["plays"], 6);
+    let report = load(&format!("{fanout} --producer other-{{n}} {}", api(&node)));
+    assert!(!report.verdict.holds(), "{report}");
+    assert_eq!(report.counts["pictures received"], 0, "{report}");
+}
+
+#[test]
 fn a_storm_and_quiet_connections_keep_their_promises() {
     let node = Node::start();
     for (acks, leave) in [("kernel", "goodbye"), ("at-once", "close"), ("delayed", "goodbye")] {
