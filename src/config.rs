@@ -91,6 +91,9 @@ impl Config {
         if node.data_dir.as_os_str().is_empty() {
             return Err(fault("node.data_dir", "is empty"));
         }
+        if !(1..=1024).contains(&node.threads.unwrap_or(1)) {
+            return Err(fault("node.threads", "must be 1 to 1024"));
+        }
         if let Some(domain) = &node.media_domain
             && !is_authority(domain)
         {
@@ -169,6 +172,8 @@ impl Config {
         for (key, period) in [("rtmp.play_wait", rtmp.play_wait), ("rtmp.rejoin_wait", rtmp.rejoin_wait)] {
             within(key, period.0, Duration::ZERO..=DAY)?;
         }
+        within("rtmp.gather_reads", rtmp.gather_reads.0, Duration::ZERO..=Duration::from_millis(100))?;
+        within("rtmp.gather_writes", rtmp.gather_writes.0, Duration::ZERO..=Duration::from_secs(1))?;
         if !CHUNK_SIZES.contains(&rtmp.chunk_size) {
             let (min, max) = (CHUNK_SIZES.start(), CHUNK_SIZES.end());
             return Err(fault("rtmp.chunk_size", format!("must be {min} to {max}, not {}", rtmp.chunk_size)));

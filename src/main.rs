@@ -31,6 +31,10 @@ use config::{Loaded, SAMPLE};
 use exit::Exit;
 use node::Role;
 
+/// Why not the system's: see Cargo.toml.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let outcome = cli::parse().and_then(|cli| match cli.command {
         Command::Serve(settings) => run(&settings, Role::Whole),

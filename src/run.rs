@@ -24,8 +24,11 @@ pub(crate) enum Why {
 
 /// Runs `role` until a signal or an order, and drains it.
 pub(crate) fn run(config: &Config, role: Role) -> Result<(), RunError> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("onair-worker").build()?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = config.node.threads {
+        builder.worker_threads(threads);
+    }
+    let runtime = builder.enable_all().thread_name("onair-worker").build()?;
     let outcome = runtime.block_on(live(config, role));
     // Whatever still runs has had its time.
     runtime.shutdown_background();

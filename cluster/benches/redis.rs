@@ -110,9 +110,19 @@ async fn claims(redis: &Server, registry: &Arc<RedisRegistry>, kept: usize) {
     running.abort();
 }
 
+/// Takes what a Manager would have taken: read events are no longer in memory.
+async fn read_events(registry: &RedisRegistry) {
+    for shard in Shard::all() {
+        let last = registry.events(shard, usize::from(u16::MAX)).await.unwrap().last().map(|event| event.n);
+        registry.acknowledge(shard, last.unwrap_or_default()).await.unwrap();
+    }
+}
+
 /// Ten thousand leases: their memory, and what one renewal of all costs.
 async fn leases(redis: &Server, registry: &Arc<RedisRegistry>) {
     let keys = keys(registry, LEASES).await;
+    // What the claims before left behind.
+    read_events(registry).await;
     let before = number(redis, "used_memory");
     let mut cards = Vec::new();
     for keys in keys.chunks(200) {
@@ -122,10 +132,7 @@ async fn leases(redis: &Server, registry: &Arc<RedisRegistry>) {
             cards.push(grant.card);
         }
     }
-    for shard in Shard::all() {
-        let last = registry.events(shard, usize::from(u16::MAX)).await.unwrap().last().map(|event| event.n);
-        registry.acknowledge(shard, last.unwrap_or_default()).await.unwrap();
-    }
+    read_events(registry).await;
     let each = (number(redis, "used_memory") - before) / number_of(LEASES);
     println!("  {LEASES} leases: {each:.0} bytes each, events read");
 

@@ -29,6 +29,7 @@ mod read_buffer;
 mod relay;
 mod reports;
 mod room;
+mod socket;
 mod stop;
 mod task;
 

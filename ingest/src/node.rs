@@ -89,7 +89,7 @@ impl IngestNode {
         let reports = parts.reports;
         let config = Arc::new(config);
         let admission = Admission::new(config.connections_max, config.pending_per_address_max);
-        let rooms = Rooms::new(config.room_bytes_max);
+        let rooms = Rooms::new(config.room_bytes_max, config.gather_writes);
         let mut entrances = vec![Entrance {
             door: Door::Public,
             socket: Arc::new(parts.socket),

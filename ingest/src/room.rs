@@ -13,7 +13,7 @@ mod timeline;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use onair_cluster::{Epoch, RoomId};
@@ -35,6 +35,7 @@ pub(crate) struct Rooms {
     map: Arc<DashMap<RoomId, Arc<Room>>>,
     fence: Arc<Fence>,
     bytes_max: usize,
+    gather: Duration,
 }
 
 /// Where a room's media comes from.
@@ -58,9 +59,9 @@ pub(crate) struct Audience {
 }
 
 impl Rooms {
-    /// No rooms; each will keep at most `bytes_max` bytes of media.
-    pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { map: Arc::default(), fence: Arc::default(), bytes_max }
+    /// No rooms; each will keep at most `bytes_max` bytes of media, and tell its readers of news once in `gather`.
+    pub(crate) fn new(bytes_max: usize, gather: Duration) -> Self {
+        Self { map: Arc::default(), fence: Arc::default(), bytes_max, gather }
     }
 
     /// Starts publishing into a room as `epoch`. `None` when the room has seen a higher one: the fence.
@@ -114,7 +115,7 @@ impl Rooms {
             let entry = self
                 .map
                 .entry(id.clone())
-                .or_insert_with(|| Arc::new(Room::new(id.clone(), self.bytes_max, self.fence.highest(id))));
+                .or_insert_with(|| Arc::new(Room::new(id.clone(), self, self.fence.highest(id))));
             // Under the entry's lock, and so atomic against the removal in `Ticket::drop`.
             entry.users.fetch_add(1, Ordering::AcqRel);
             entry.value().clone()
@@ -132,7 +133,9 @@ struct Room {
     /// Those of the readers that are other nodes.
     relays: AtomicU32,
     state: RwLock<State>,
-    /// Changes whenever there is something new to read.
+    /// How long what is published here may wait for more, before readers are told.
+    gather: Duration,
+    /// Changes when there is something new to read.
     bell: watch::Sender<u64>,
 }
 
@@ -164,9 +167,9 @@ enum Air {
 }
 
 impl Room {
-    fn new(id: RoomId, bytes_max: usize, highest: Epoch) -> Self {
+    fn new(id: RoomId, rooms: &Rooms, highest: Epoch) -> Self {
         let state = State {
-            ring: Ring::new(bytes_max),
+            ring: Ring::new(rooms.bytes_max),
             headers: Headers::default(),
             timeline: Timeline::default(),
             air: Air::Silent,
@@ -178,6 +181,7 @@ impl Room {
             readers: AtomicU32::new(0),
             relays: AtomicU32::new(0),
             state: RwLock::new(state),
+            gather: rooms.gather,
             bell: watch::Sender::new(0),
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Node {
     pub(crate) advertise: Option<String>,
     /// The producer whose address is printed at start; empty for none.
     pub(crate) demo_producer: String,
+    /// Threads that do the work; as many as processors unless set.
+    pub(crate) threads: Option<usize>,
     /// How long a drain may take.
     pub(crate) drain_timeout: Period,
 }
@@ -36,6 +38,7 @@ impl Default for Node {
             media_domain: None,
             advertise: None,
             demo_producer: "demo".to_owned(),
+            threads: None,
             drain_timeout: Period::secs(10),
         }
     }
@@ -77,6 +80,10 @@ pub(crate) struct Rtmp {
     pub(crate) connections_max: usize,
     /// Connections of one client address that have not yet been let in.
     pub(crate) pending_per_address_max: usize,
+    /// How long what a publisher sends may wait to be read.
+    pub(crate) gather_reads: Period,
+    /// How long it may wait until it is sent on.
+    pub(crate) gather_writes: Period,
     /// Media that one room may keep for its players.
     pub(crate) room_bytes_max: Size,
     /// Who may play.
@@ -109,6 +116,8 @@ impl Default for Rtmp {
             chunk_size: ingest.chunk_size,
             connections_max: ingest.connections_max,
             pending_per_address_max: ingest.pending_per_address_max,
+            gather_reads: Period(ingest.gather_reads),
+            gather_writes: Period(ingest.gather_writes),
             room_bytes_max: Size::of(ingest.room_bytes_max),
             play: Play::default(),
         }
@@ -129,6 +138,8 @@ impl Rtmp {
             chunk_size: self.chunk_size,
             connections_max: self.connections_max,
             pending_per_address_max: self.pending_per_address_max,
+            gather_reads: self.gather_reads.0,
+            gather_writes: self.gather_writes.0,
             room_bytes_max: self.room_bytes_max.bytes(),
             play: match self.play {
                 Play::Public => PlayAccess::Public,

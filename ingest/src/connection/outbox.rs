@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
-use tokio::net::TcpStream;
+
+use crate::socket::Socket;
 
 /// Slices per system call. Linux takes 1 024; past 64 the gain is gone.
 const SLICES_MAX: usize = 64;
@@ -34,7 +35,7 @@ impl Outbox {
     }
 
     /// Writes until all is written or the socket is full. Returns the bytes written.
-    pub(crate) fn write_to(&mut self, socket: &TcpStream) -> io::Result<u64> {
+    pub(crate) fn write_to(&mut self, socket: &Socket) -> io::Result<u64> {
         let mut written = 0;
         while !self.parts.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];

@@ -122,6 +122,21 @@ impl Publisher {
         }
     }
 
+    /// Tells the room's readers of what was passed on, if it is time.
+    pub(crate) fn ring(&mut self, now: Instant) {
+        self.source.ring(now);
+    }
+
+    /// When that is to be done next.
+    pub(crate) fn rings_at(&self) -> Option<Instant> {
+        self.source.rings_at()
+    }
+
+    /// Whether pictures or sound were passed on.
+    pub(crate) const fn is_live(&self) -> bool {
+        self.live
+    }
+
     /// What to tell a streamer who sends more than the key allows.
     pub(crate) fn excess(&self) -> Option<String> {
         self.limit.as_ref().filter(|limit| limit.is_exceeded()).map(BitrateLimit::text)

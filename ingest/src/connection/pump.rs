@@ -5,23 +5,26 @@
 
 mod deadlines;
 mod decisions;
+mod looks;
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onair_codec::{Event, Input, RequestId, ServerConfig, ServerPeer, Status};
-use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
+use self::looks::Looks;
 use super::outbox::Outbox;
 use super::player::Player;
 use super::publisher::{FactsChange, Publisher};
 use crate::config::IngestConfig;
 use crate::read_buffer::{self, READS_PER_TURN};
 use crate::reports::Reports;
+use crate::socket::{Ready, Socket};
 use crate::stop::StopReason;
 
 /// Turns of reading after a failed write: what the kernel can have queued.
@@ -62,7 +65,8 @@ pub(crate) trait Listener: Send + 'static {
 
 /// Everything a pump needs.
 pub(crate) struct Pump<L> {
-    socket: TcpStream,
+    socket: Socket,
+    looks: Looks,
     peer: ServerPeer,
     outbox: Outbox,
     config: Arc<IngestConfig>,
@@ -92,13 +96,6 @@ struct Closing {
     reason: StopReason,
     deadline: Instant,
     half_closed: bool,
-}
-
-/// FFmpeg leaves Nagle's algorithm on and sends its commands in small writes, some of which earn no answer: each would wait
-/// 40 ms for the kernel's delayed acknowledgement. Linux forgets the option by itself, so it is set after every read.
-fn quirk_acknowledge_at_once(socket: &TcpStream) {
-    // Without it everything works, only later.
-    let _unsupported = socket2::SockRef::from(socket).set_tcp_quickack(true);
 }
 
 impl Closing {
@@ -131,7 +128,8 @@ impl<L: Listener> Pump<L> {
         };
         let peer = ServerPeer::new(server, rand::random(), Instant::now());
         Self {
-            socket,
+            socket: Socket::new(socket),
+            looks: Looks::new(config.gather_reads),
             peer,
             outbox: Outbox::default(),
             config,
@@ -165,12 +163,25 @@ impl<L: Listener> Pump<L> {
         tokio::pin!(timer);
         loop {
             let now = Instant::now();
+            let mut more = false;
+            if !self.socket.is_watched() && self.looks.is_due(now) {
+                match self.look(now) {
+                    Ok(there_is_more) => more = there_is_more,
+                    Err(over) => return over,
+                }
+            }
             self.drain_peer(now);
+            if let Role::Publisher(publisher) = &mut self.role {
+                publisher.ring(now);
+            }
             if self.write(now).is_err() {
                 return self.last_words();
             }
-            if let Some(over) = self.closed(now).await {
+            if let Some(over) = self.closed(now) {
                 return over;
+            }
+            if self.watch_or_not(now).is_err() {
+                return self.peer_closed();
             }
             if self.read_bytes + self.written_bytes > REPORT_BYTES {
                 self.report_traffic();
@@ -186,13 +197,9 @@ impl<L: Listener> Pump<L> {
             if deadline < timer.deadline().into_std() || timer.is_elapsed() {
                 timer.as_mut().reset(deadline.into());
             }
-            let interest = match self.outbox.bytes() {
-                0 => Interest::READABLE,
-                // What it reads slowly it may not ask for quickly.
-                OUTBOX_BYTES_MAX.. => Interest::WRITABLE,
-                _ => Interest::READABLE | Interest::WRITABLE,
-            };
-            let mut more = false;
+            // What it reads slowly it may not ask for quickly.
+            let (reads, writes) = (self.outbox.bytes() < OUTBOX_BYTES_MAX, !self.outbox.is_empty());
+            let socket = &self.socket;
             let idle_player = self.outbox.is_empty() && self.closing.is_none();
             let player = match &mut self.role {
                 Role::Player(player) if idle_player => Some(player),
@@ -205,25 +212,43 @@ impl<L: Listener> Pump<L> {
                     // The actor is gone without a word: it crashed.
                     None => return StopReason::Crash,
                 },
-                ready = self.socket.ready(interest) => {
-                    if ready.is_err() {
-                        return self.peer_closed();
-                    }
-                    if ready.is_ok_and(|ready| ready.is_readable() || ready.is_read_closed()) {
-                        match self.read() {
-                            Ok(there_is_more) => more = there_is_more,
-                            Err(over) => return over,
-                        }
-                    }
-                }
+                ready = poll_fn(|cx| socket.poll_ready(cx, reads, writes)) => match ready {
+                    Ok(Ready::Read) => match self.look(Instant::now()) {
+                        Ok(there_is_more) => more = there_is_more,
+                        Err(over) => return over,
+                    },
+                    Ok(Ready::Write) => {}
+                    Err(_) => return self.peer_closed(),
+                },
                 () = async { match player { Some(player) => player.reader.changed().await, None => std::future::pending().await } } => {}
                 () = &mut timer => {}
             }
             if more {
-                // A ready socket costs no budget of the runtime: without this a flood would keep its thread from all others.
+                // Without this a flood would keep its thread from all others.
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Whether the runtime should watch the socket: not while a broadcast flows and there is time to gather what it sends.
+    fn watch_or_not(&mut self, now: Instant) -> io::Result<()> {
+        let flows = matches!(&self.role, Role::Publisher(publisher) if publisher.is_live());
+        if flows && self.outbox.is_empty() && self.closing.is_none() && self.looks.is_steady() {
+            if self.socket.is_watched() {
+                self.looks.begin(now);
+                self.socket.leave_alone()?;
+            }
+            return Ok(());
+        }
+        self.socket.watch()
+    }
+
+    /// Reads, and remembers whether there was anything.
+    fn look(&mut self, now: Instant) -> Result<bool, StopReason> {
+        let before = self.read_bytes;
+        let more = self.read()?;
+        self.looks.looked(now, self.read_bytes > before);
+        Ok(more)
     }
 
     /// Reads what is there, a bounded number of times, and feeds it to the state machine. True when there may be more.
@@ -234,7 +259,9 @@ impl<L: Listener> Pump<L> {
                 Ok(n) => {
                     self.read_bytes += n as u64;
                     if matches!(self.role, Role::None) {
-                        quirk_acknowledge_at_once(&self.socket);
+                        // quirk: FFmpeg leaves Nagle's algorithm on and sends its commands in small writes, some of which earn no
+                        // answer: each would wait 40 ms for the kernel's delayed acknowledgement.
+                        self.socket.acknowledge_at_once(true);
                     }
                     if self.closing.is_none() {
                         let now = Instant::now();

@@ -103,7 +103,9 @@ impl Intake {
         if kind == FrameKind::Keyframe {
             self.gop.clone_from(&self.last);
         }
-        match self.source.push(media.kind, kind, media.timestamp.0, media.payload, now) {
+        let pushed = self.source.push(media.kind, kind, media.timestamp.0, media.payload, now);
+        self.source.ring(now);
+        match pushed {
             Pushed::Fenced => Err(Fenced),
             Pushed::Forwarded | Pushed::Dropped => Ok(()),
         }
@@ -154,7 +156,7 @@ mod tests {
 
     impl Stage {
         fn new() -> Self {
-            let (rooms, now) = (Rooms::new(1 << 20), Instant::now());
+            let (rooms, now) = (Rooms::new(1 << 20, std::time::Duration::ZERO), Instant::now());
             let room = RoomId::parse("room").unwrap();
             let reader = rooms.read(&room, now);
             let source = rooms.relay(&room, Epoch(1), now).unwrap();

@@ -1,6 +1,7 @@
 //! Pull: one RTMP connection to the node that holds a room, from the name lookup to its end. Everything on the way has a deadline.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,7 +12,6 @@ use onair_cluster::{RoomId, UnixMs};
 use onair_codec::{
     ClientAction, ClientConfig, ClientEvent, ClientPeer, Close, Input, Output, PeerError, Secret,
 };
-use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
 
@@ -21,6 +21,7 @@ use super::networks::Network;
 use crate::connection::outbox::Outbox;
 use crate::read_buffer::{self, READS_PER_TURN};
 use crate::reports::Counted;
+use crate::socket::{Ready, Socket};
 
 /// A name of the cluster's own network is resolved in milliseconds, or not at all.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -108,7 +109,7 @@ pub(super) struct Pull<'a> {
     wiring: &'a Wiring,
     room: &'a RoomId,
     on_air: &'a OnAir,
-    socket: TcpStream,
+    socket: Socket,
     peer: ClientPeer,
     outbox: Outbox,
     received: u64,
@@ -152,7 +153,8 @@ impl<'a> Pull<'a> {
             ..ClientConfig::new(room.as_str(), format!("rtmp://{host}/{room}"), ClientAction::Play { name })
         };
         let peer = ClientPeer::new(config, rand::random(), Instant::now());
-        Ok(Self { wiring, room, on_air, socket, peer, outbox: Outbox::default(), received: 0, counted: None })
+        let (socket, outbox) = (Socket::new(socket), Outbox::default());
+        Ok(Self { wiring, room, on_air, socket, peer, outbox, received: 0, counted: None })
     }
 
     async fn run(&mut self, intake: &mut Option<Intake>) -> PullEnd {
@@ -172,16 +174,13 @@ impl<'a> Pull<'a> {
                 return PullEnd::Silent;
             }
             let deadline = self.peer.poll_timeout().map_or(silent_at, |at| at.min(silent_at));
-            let interest = match self.outbox.is_empty() {
-                true => Interest::READABLE,
-                false => Interest::READABLE | Interest::WRITABLE,
-            };
+            let (socket, writes) = (&self.socket, !self.outbox.is_empty());
             let mut input = Ok(false);
             tokio::select! {
-                ready = self.socket.ready(interest) => {
+                ready = poll_fn(|cx| socket.poll_ready(cx, true, writes)) => {
                     input = match ready {
-                        Ok(ready) if ready.is_readable() || ready.is_read_closed() => self.read(intake),
-                        Ok(_) => Ok(false),
+                        Ok(Ready::Read) => self.read(intake),
+                        Ok(Ready::Write) => Ok(false),
                         Err(error) => Err(PullEnd::Unreachable(error)),
                     };
                 }
@@ -192,7 +191,7 @@ impl<'a> Pull<'a> {
                 }
             }
             match input {
-                // A ready socket costs no budget of the runtime: others get their turn.
+                // Others get their turn.
                 Ok(true) => tokio::task::yield_now().await,
                 Ok(false) => {}
                 Err(end) => return end,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use onair_cluster::Epoch;
@@ -34,7 +34,15 @@ pub(crate) struct Source {
     /// Pictures before a keyframe would be garbage on a reader's screen.
     wants_keyframe: bool,
     last_media: Instant,
+    /// The shortest time from one ring of the bell to the next.
+    gather: Duration,
+    rung: Option<Instant>,
+    /// Something was passed on that readers were not told of.
+    has_news: bool,
 }
+
+/// How much too early the bell may ring: timers are that coarse, and a wake-up of its own would cost more.
+const RING_SLACK: Duration = Duration::from_millis(2);
 
 impl Source {
     pub(super) fn begin(ticket: Ticket, epoch: Epoch, origin: Origin, now: Instant) -> Option<Self> {
@@ -55,10 +63,16 @@ impl Source {
             state.ring.forget_gop();
         }
         ticket.room.ring_bell();
-        Some(Self { ticket, epoch, wants_keyframe: true, last_media: now })
+        let gather = match origin {
+            Origin::Here => ticket.room.gather,
+            // The node that it comes from has gathered.
+            Origin::Elsewhere => Duration::ZERO,
+        };
+        let wants_keyframe = true;
+        Some(Self { ticket, epoch, wants_keyframe, last_media: now, gather, rung: None, has_news: false })
     }
 
-    /// Passes a message on. `timestamp` is the publisher's own.
+    /// Passes a message on. `timestamp` is the publisher's own. Readers that wait hear of it with the next [`Source::ring`].
     pub(crate) fn push(
         &mut self,
         media: MediaKind,
@@ -103,10 +117,23 @@ impl Source {
             }
             state.ring.push(frame, watched);
         }
-        if watched {
+        self.has_news |= watched;
+        Pushed::Forwarded
+    }
+
+    /// Rings the bell, if there is news and the last time is long enough ago. To be called after pushes, and at
+    /// [`Source::rings_at`].
+    pub(crate) fn ring(&mut self, now: Instant) {
+        if self.rings_at().is_some_and(|at| at <= now + RING_SLACK) {
+            self.has_news = false;
+            self.rung = Some(now);
             self.ticket.room.ring_bell();
         }
-        Pushed::Forwarded
+    }
+
+    /// When the bell is due; `None` without news.
+    pub(crate) fn rings_at(&self) -> Option<Instant> {
+        self.has_news.then(|| self.rung.map_or(self.last_media, |rung| rung + self.gather))
     }
 
     /// Media was withheld from readers: what follows makes sense to them only from a keyframe on.

@@ -1,3 +1,5 @@
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,7 +19,11 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        Self { rooms: Rooms::new(1 << 20), id: RoomId::parse("room").unwrap(), now: Instant::now() }
+        Self {
+            rooms: Rooms::new(1 << 20, Duration::ZERO),
+            id: RoomId::parse("room").unwrap(),
+            now: Instant::now(),
+        }
     }
     fn publish(&self, epoch: u64) -> Source {
         self.rooms.publish(&self.id, Epoch(epoch), self.now).unwrap()
@@ -241,7 +247,7 @@ fn a_header_of_absurd_length_is_kept_for_nobody() {
 
 #[test]
 fn nobody_is_left_in_a_room_that_others_cannot_find() {
-    let rooms = Rooms::new(1 << 20);
+    let rooms = Rooms::new(1 << 20, Duration::ZERO);
     let id = RoomId::parse("busy").unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -322,4 +328,37 @@ fn a_room_that_fell_off_air_is_silent_to_those_who_come_after() {
     let mut source = stage.publish(2);
     stage.push(&mut source, FrameKind::Keyframe, 0, "K2");
     assert_eq!((texts(&mut late), texts(&mut there)), ("K2".to_owned(), "K2".to_owned()));
+}
+
+#[test]
+fn where_news_is_gathered_readers_are_told_at_once_and_then_once_in_a_while() {
+    const GATHER: Duration = Duration::from_millis(30);
+    let stage = Stage { rooms: Rooms::new(1 << 20, GATHER), ..Stage::new() };
+    let mut source = stage.publish(1);
+    let mut reader = stage.read();
+    texts(&mut reader);
+    let told = |reader: &mut Reader| {
+        let mut nobody = Context::from_waker(Waker::noop());
+        pin!(reader.changed()).poll(&mut nobody).is_ready()
+    };
+    let at = |ms| stage.now + Duration::from_millis(ms);
+    assert!(!told(&mut reader) && source.rings_at().is_none());
+    stage.push(&mut source, FrameKind::Keyframe, 0, "K1");
+    source.ring(at(0));
+    assert!(told(&mut reader), "nobody was told for long");
+    assert_eq!((texts(&mut reader).as_str(), source.rings_at()), ("K1", None));
+    stage.push(&mut source, FrameKind::Picture, 10, "p1");
+    source.ring(at(10));
+    assert!(!told(&mut reader));
+    assert_eq!(source.rings_at(), Some(at(30)));
+    stage.push(&mut source, FrameKind::Picture, 20, "p2");
+    source.ring(at(20));
+    assert!(!told(&mut reader));
+    source.ring(at(30));
+    assert!(told(&mut reader));
+    assert_eq!((texts(&mut reader).as_str(), source.rings_at()), ("p1 p2", None));
+    stage.push(&mut source, FrameKind::Picture, 40, "p3");
+    source.end_for_good();
+    assert!(told(&mut reader), "an end waits for nothing");
+    assert_eq!(texts(&mut reader), "p3");
 }

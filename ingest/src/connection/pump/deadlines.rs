@@ -9,7 +9,7 @@ use crate::stop::StopReason;
 
 impl<L: Listener> Pump<L> {
     /// Whether a closing connection is done.
-    pub(super) async fn closed(&mut self, now: Instant) -> Option<StopReason> {
+    pub(super) fn closed(&mut self, now: Instant) -> Option<StopReason> {
         let closing = self.closing.as_mut()?;
         if now >= closing.deadline {
             return Some(closing.reason.clone());
@@ -17,7 +17,7 @@ impl<L: Listener> Pump<L> {
         if self.outbox.is_empty() && !closing.half_closed {
             closing.half_closed = true;
             // FIN after the last word: a reset would destroy it in the peer's receive queue.
-            if tokio::io::AsyncWriteExt::shutdown(&mut self.socket).await.is_err() {
+            if self.socket.shutdown_write().is_err() {
                 return Some(closing.reason.clone());
             }
         }
@@ -36,6 +36,7 @@ impl<L: Listener> Pump<L> {
             return closing.deadline;
         }
         consider(self.peer.poll_timeout());
+        consider((!self.socket.is_watched()).then(|| self.looks.next()));
         consider(self.write_stalled_since.map(|since| since + self.config.write_timeout));
         match &self.role {
             Role::None => {}
@@ -43,6 +44,7 @@ impl<L: Listener> Pump<L> {
                 consider(Some(
                     publisher.silent_at(self.config.first_media_timeout, self.config.idle_timeout),
                 ));
+                consider(publisher.rings_at());
             }
             // One that is still being written to has something to see.
             Role::Player(_) if !self.outbox.is_empty() => {}

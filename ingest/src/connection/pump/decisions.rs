@@ -89,6 +89,8 @@ impl<L: Listener> Pump<L> {
                     self.request = Some(request);
                     self.role = Role::Publisher(publisher);
                     self.said_goodbye = false;
+                    // Media is a one-way street: an acknowledgement packet for each message would cost as much as reading it.
+                    self.socket.acknowledge_at_once(false);
                 }
             }
             Command::Play(player) => {
