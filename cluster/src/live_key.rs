@@ -10,6 +10,7 @@ mod claims;
 mod error;
 mod issuer;
 mod key_set;
+mod seen;
 mod signer;
 mod verifier;
 
