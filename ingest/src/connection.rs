@@ -40,7 +40,8 @@ pub(crate) use publisher::FactsChange;
 use pump::{Command, Listener, Pump, Remains};
 use requests::Delivery;
 
-/// Commands on their way to a pump. The actor sends a handful in a connection's life; a full queue means a stuck pump.
+/// Commands on their way to a pump, boxed since the queue reserves places for more of them than ever come. The actor sends a
+/// handful in a connection's life; a full queue means a stuck pump.
 const COMMANDS_MAX: usize = 16;
 /// Characters of an encoder's name that are kept.
 const AGENT_CHARS_MAX: usize = 128;
@@ -114,7 +115,7 @@ pub(crate) struct State {
     accepted: Instant,
     agent: String,
     permit: Permit,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Box<Command>>,
     phase: Phase,
     _pump: TaskGuard,
     _counted: Counted,
@@ -212,7 +213,7 @@ impl State {
     }
 
     fn tell_pump(&self, command: Command) {
-        match self.commands.try_send(command) {
+        match self.commands.try_send(Box::new(command)) {
             // Closed: the pump is over, and says so in a message that is on its way.
             Ok(()) | Err(TrySendError::Closed(_)) => {}
             // Full: it is stuck. We end, and it with us.
@@ -237,7 +238,7 @@ impl State {
                 let ending = publishing.lease.end(reason.end_reason());
                 tokio::spawn(async move {
                     ending.await;
-                    let _gone = commands.send(Command::Finish { reason, text }).await;
+                    let _gone = commands.send(Box::new(Command::Finish { reason, text })).await;
                 });
             }
             _ => self.tell_pump(Command::Finish { reason, text }),
@@ -303,6 +304,7 @@ impl Actor for Connection {
         );
         let obituary =
             Obituary { me: me.clone(), remains: Remains { reason: StopReason::Crash, skipped: 0 } };
+        let pump = Box::new(pump);
         let pump = TaskGuard::spawn(async move { obituary.write(pump.run().await) });
         Ok(State {
             me,

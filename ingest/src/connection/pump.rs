@@ -71,7 +71,7 @@ pub(crate) struct Pump<L> {
     outbox: Outbox,
     config: Arc<IngestConfig>,
     reports: Reports,
-    commands: mpsc::Receiver<Command>,
+    commands: mpsc::Receiver<Box<Command>>,
     listener: L,
     role: Role,
     /// The publish or play that was accepted.
@@ -116,7 +116,7 @@ impl<L: Listener> Pump<L> {
         socket: TcpStream,
         config: Arc<IngestConfig>,
         reports: Reports,
-        commands: mpsc::Receiver<Command>,
+        commands: mpsc::Receiver<Box<Command>>,
         listener: L,
     ) -> Self {
         let server = ServerConfig {
@@ -146,8 +146,9 @@ impl<L: Listener> Pump<L> {
         }
     }
 
-    /// Runs until the connection is over; the socket is closed when this returns.
-    pub(crate) async fn run(mut self) -> Remains {
+    /// Runs until the connection is over; the socket is closed when this returns. Boxed: a future keeps room for each place that
+    /// what it owns is moved through.
+    pub(crate) async fn run(mut self: Box<Self>) -> Remains {
         let reason = self.turn_until_over().await;
         self.report_traffic();
         let skipped = match &self.role {
@@ -208,7 +209,7 @@ impl<L: Listener> Pump<L> {
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
-                    Some(command) => self.obey(command),
+                    Some(command) => self.obey(*command),
                     // The actor is gone without a word: it crashed.
                     None => return StopReason::Crash,
                 },
