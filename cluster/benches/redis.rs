@@ -3,21 +3,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on says so by panicking")]
 
-use std::net::IpAddr;
+mod support;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use onair_cluster::events::{EndReason, Facts};
-use onair_cluster::ids::{LiveKeyId, NodeId, ProducerId, RoomId, SessionId, Shard};
+use onair_cluster::ids::{NodeId, RoomId, Shard};
 use onair_cluster::keeper::{Keeper, Policy};
 use onair_cluster::registry::redis::{RedisRegistry, RedisSettings};
-use onair_cluster::registry::{
-    Acquired, Batch, Claim, Confirmed, KeyRecord, Registry, Release, Renewal, Takeover,
-};
+use onair_cluster::registry::{Acquired, Batch, Confirmed, KeyRecord, Registry, Release, Renewal};
 use onair_cluster::time::UnixMs;
 use onair_testkit::redis::{Redis, Replicated, Server};
 use prometheus_client::registry::Registry as Metrics;
+use support::{claim, record};
 
 const LEASES: usize = 10_000;
 const RATES: [u64; 2] = [100, 1_000];
@@ -165,33 +165,11 @@ async fn leases(redis: &Server, registry: &Arc<RedisRegistry>) {
 async fn keys(registry: &Arc<RedisRegistry>, count: usize) -> Vec<KeyRecord> {
     let mut keys = Vec::new();
     for _ in 0..count {
-        let room = RoomId::random();
-        let key = KeyRecord {
-            live_key_id: LiveKeyId::random(&room),
-            room_id: room,
-            producer_id: ProducerId::parse("producer-1").unwrap(),
-            takeover: Takeover::Idle,
-            max_duration: None,
-            max_bitrate: None,
-            revoked: false,
-            expires_at: UnixMs::now().plus(Duration::from_secs(3_600)),
-        };
+        let key = record(&RoomId::random());
         registry.put_key(&key).await.unwrap();
         keys.push(key);
     }
     keys
-}
-
-fn claim(key: &KeyRecord) -> Claim {
-    Claim {
-        session_id: SessionId::random(),
-        room_id: key.room_id.clone(),
-        live_key_id: key.live_key_id.clone(),
-        node_id: NodeId::parse("node-1").unwrap(),
-        client_addr: IpAddr::from([127, 0, 0, 1]),
-        client_agent: "FMLE/3.0 (compatible; FMSc/1.0)".to_owned(),
-        issued: None,
-    }
 }
 
 /// Seconds that Redis has computed since it started.

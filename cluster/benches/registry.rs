@@ -3,48 +3,23 @@
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on says so by panicking")]
 
+mod support;
+
 use std::hint::black_box;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use onair_cluster::events::{EndReason, Facts};
-use onair_cluster::ids::{LiveKeyId, NodeId, ProducerId, RoomId, SessionId};
+use onair_cluster::ids::{NodeId, RoomId};
 use onair_cluster::keeper::{Keeper, Policy};
 use onair_cluster::live_key::LiveKeySigner;
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::local::shard::ShardState;
-use onair_cluster::registry::{
-    Acquired, Batch, Claim, KeyRecord, LeaseTimes, Registry, Release, Renewal, Takeover,
-};
+use onair_cluster::registry::{Acquired, Batch, LeaseTimes, Registry, Release, Renewal};
 use onair_cluster::time::UnixMs;
+use support::{claim, record};
 
 const NOW: UnixMs = UnixMs(1_800_000_000_000);
-
-fn record(room: &RoomId) -> KeyRecord {
-    KeyRecord {
-        live_key_id: LiveKeyId::random(room),
-        room_id: room.clone(),
-        producer_id: ProducerId::parse("producer-1").unwrap(),
-        takeover: Takeover::Idle,
-        max_duration: None,
-        max_bitrate: None,
-        revoked: false,
-        expires_at: UnixMs(u64::MAX),
-    }
-}
-
-fn claim(key: &KeyRecord) -> Claim {
-    Claim {
-        session_id: SessionId::random(),
-        room_id: key.room_id.clone(),
-        live_key_id: key.live_key_id.clone(),
-        node_id: NodeId::parse("node-1").unwrap(),
-        client_addr: IpAddr::from([127, 0, 0, 1]),
-        client_agent: "FMLE/3.0 (compatible; FMSc/1.0)".to_owned(),
-        issued: None,
-    }
-}
 
 /// A shard with `rooms` rooms on air, and their renewals.
 fn on_air(rooms: usize) -> (ShardState, Vec<Renewal>) {
