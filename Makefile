@@ -55,7 +55,7 @@ chaos: setup ## long: Redis primaries killed, frozen and made to forget, CHAOS_F
 	ONAIR_LONG=1 cargo test --locked --profile $(PROFILE) --test outage -- --test-threads 1 --nocapture
 	ONAIR_LONG=1 ONAIR_LEDGER_SESSIONS=$(LEDGER_SESSIONS) ONAIR_LEDGER_FAULTS=$(LEDGER_FAULTS) cargo test --locked --profile $(PROFILE) --test ledger -- --test-threads 1 --nocapture
 
-bench: ## Onair beside nginx-rtmp, xiu, SRS (if there is one) and bare sockets, some two hours; BENCH='--only ingest-200 --servers onair,nginx' for a part, BENCH=--help for more
+bench: ## Onair beside nginx-rtmp, xiu, SRS (if there is one) and bare sockets, some three hours; BENCH='--only ingest-200 --servers onair,nginx' for a part, BENCH=--help for more
 	scripts/bench/run $(BENCH)
 
 microbench: setup ## the benchmarks of parts: the codec's chunks, the registry and keeper, the Live DB; from the first media to Kafka and the event feed

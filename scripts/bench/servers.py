@@ -73,7 +73,7 @@ class Onair(Server):
 
     def command(self, home, ports):
         config = settings("onair.toml", home, ports)
-        environment = {"TOKIO_WORKER_THREADS": "1"}
+        environment = {}
         for key, value in self.variant.get("set", {}).items():
             environment["ONAIR__" + key.upper().replace(".", "__")] = str(value)
         if self.variant.get("redis"):
