@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn the_variable_beats_the_configured_level_and_is_named_when_wrong() {
         let log = Log::default();
-        assert_eq!(filter(&log, None).unwrap().to_string(), "actix_server=warn,info");
+        assert_eq!(filter(&log, None).unwrap().to_string(), "actix_server=warn,ractor=warn,info");
         assert_eq!(filter(&log, Some("debug".to_owned())).unwrap().to_string(), "debug");
         let text = filter(&log, Some("info,=[".to_owned())).unwrap_err().to_string();
         assert!(text.starts_with("environment variable ONAIR_LOG: "), "{text}");

@@ -265,7 +265,7 @@ pub(crate) struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info,actix_server=warn".to_owned(), format: LogFormat::Auto }
+        Self { level: "info,actix_server=warn,ractor=warn".to_owned(), format: LogFormat::Auto }
     }
 }
 

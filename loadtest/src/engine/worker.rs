@@ -227,7 +227,10 @@ impl Worker {
             self.on_happening(at, happening, now);
         }
         self.happenings = happenings;
-        if let Err(gone) = handled {
+        // What it said just before it closed may have ended it already.
+        if let Err(gone) = handled
+            && self.clients[at].link.is_some()
+        {
             self.on_gone(at, &gone);
         }
     }
