@@ -1,7 +1,7 @@
 //! Socket: a connection's TCP stream. The runtime watches it, or it is left alone between the looks of its owner.
 //!
 //! A watched socket costs a wake-up whenever something arrives. One that is left alone costs none: what arrives waits in the kernel,
-//! in order and acknowledged, until its owner looks. Neither the peer nor its congestion control can tell the difference.
+//! in order, until its owner looks. The peer sees no difference but acknowledgements that come some milliseconds later.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};

@@ -56,8 +56,8 @@ pub struct VerifiedKey {
     pub issued: Option<KeyRecord>,
 }
 
-/// Checks live keys. Cheap to clone; about 50 µs for a check, nearly all of it the signature; a tenth of that for one that was good
-/// a while ago.
+/// Checks live keys. Cheap to clone; about 50 µs for a check, nearly all of it the signature, which one that
+/// was good a while ago is spared.
 #[derive(Clone)]
 pub struct LiveKeyVerifier(Arc<Inner>);
 
