@@ -68,6 +68,8 @@ pub(crate) struct Pump<L> {
     socket: Socket,
     looks: Looks,
     peer: ServerPeer,
+    /// When the state machine wants to be told of the time.
+    peer_deadline: Option<Instant>,
     outbox: Outbox,
     config: Arc<IngestConfig>,
     reports: Reports,
@@ -90,6 +92,15 @@ enum Role {
     None,
     Publisher(Box<Publisher>),
     Player(Box<Player>),
+}
+
+/// Why a pump has something to do.
+enum Woken {
+    /// By its actor; `None` when that is gone.
+    Told(Option<Box<Command>>),
+    Ready(io::Result<Ready>),
+    /// By its room, or the clock.
+    Other,
 }
 
 struct Closing {
@@ -131,6 +142,7 @@ impl<L: Listener> Pump<L> {
             socket: Socket::new(socket),
             looks: Looks::new(config.gather_reads),
             peer,
+            peer_deadline: None,
             outbox: Outbox::default(),
             config,
             reports,
@@ -160,10 +172,12 @@ impl<L: Listener> Pump<L> {
     }
 
     async fn turn_until_over(&mut self) -> StopReason {
-        let timer = sleep_until((Instant::now() + NEVER).into());
+        // The clock is read once for each time that something happens.
+        let mut now = Instant::now();
+        let timer = sleep_until((now + NEVER).into());
         tokio::pin!(timer);
+        self.drain_peer(now);
         loop {
-            let now = Instant::now();
             let mut more = false;
             if !self.socket.is_watched() && self.looks.is_due(now) {
                 match self.look(now) {
@@ -171,12 +185,11 @@ impl<L: Listener> Pump<L> {
                     Err(over) => return over,
                 }
             }
-            self.drain_peer(now);
             if let Role::Publisher(publisher) = &mut self.role {
                 publisher.ring(now);
             }
             if self.write(now).is_err() {
-                return self.last_words();
+                return self.last_words(now);
             }
             if let Some(over) = self.closed(now) {
                 return over;
@@ -192,6 +205,7 @@ impl<L: Listener> Pump<L> {
                 if let Some(over) = self.on_time(now) {
                     self.begin_close(over, "");
                 }
+                now = Instant::now();
                 continue;
             }
             // Deadlines mostly move away: the timer is set again only when one comes nearer, or when it has fired.
@@ -206,27 +220,29 @@ impl<L: Listener> Pump<L> {
                 Role::Player(player) if idle_player => Some(player),
                 _ => None,
             };
-            tokio::select! {
+            let woken = tokio::select! {
                 biased;
-                command = self.commands.recv() => match command {
-                    Some(command) => self.obey(*command),
-                    // The actor is gone without a word: it crashed.
-                    None => return StopReason::Crash,
+                command = self.commands.recv() => Woken::Told(command),
+                ready = poll_fn(|cx| socket.poll_ready(cx, reads, writes)) => Woken::Ready(ready),
+                () = async { match player { Some(player) => player.reader.changed().await, None => std::future::pending().await } } => Woken::Other,
+                () = &mut timer => Woken::Other,
+            };
+            now = Instant::now();
+            match woken {
+                Woken::Told(Some(command)) => self.obey(*command, now),
+                // The actor is gone without a word: it crashed.
+                Woken::Told(None) => return StopReason::Crash,
+                Woken::Ready(Ok(Ready::Read)) => match self.look(now) {
+                    Ok(there_is_more) => more = there_is_more,
+                    Err(over) => return over,
                 },
-                ready = poll_fn(|cx| socket.poll_ready(cx, reads, writes)) => match ready {
-                    Ok(Ready::Read) => match self.look(Instant::now()) {
-                        Ok(there_is_more) => more = there_is_more,
-                        Err(over) => return over,
-                    },
-                    Ok(Ready::Write) => {}
-                    Err(_) => return self.peer_closed(),
-                },
-                () = async { match player { Some(player) => player.reader.changed().await, None => std::future::pending().await } } => {}
-                () = &mut timer => {}
+                Woken::Ready(Err(_)) => return self.peer_closed(),
+                Woken::Ready(Ok(Ready::Write)) | Woken::Other => {}
             }
             if more {
                 // Without this a flood would keep its thread from all others.
                 tokio::task::yield_now().await;
+                now = Instant::now();
             }
         }
     }
@@ -247,15 +263,15 @@ impl<L: Listener> Pump<L> {
     /// Reads, and remembers whether there was anything.
     fn look(&mut self, now: Instant) -> Result<bool, StopReason> {
         let before = self.read_bytes;
-        let more = self.read()?;
+        let more = self.read(now)?;
         self.looks.looked(now, self.read_bytes > before);
         Ok(more)
     }
 
     /// Reads what is there, a bounded number of times, and feeds it to the state machine. True when there may be more.
-    fn read(&mut self) -> Result<bool, StopReason> {
+    fn read(&mut self, now: Instant) -> Result<bool, StopReason> {
         for _ in 0..READS_PER_TURN {
-            let more = read_buffer::with(|buffer| match self.socket.try_read(buffer) {
+            let more = read_buffer::with(|buffer| match self.socket.try_read(buffer, now) {
                 Ok(0) => Err(self.peer_closed()),
                 Ok(n) => {
                     self.read_bytes += n as u64;
@@ -265,7 +281,6 @@ impl<L: Listener> Pump<L> {
                         self.socket.acknowledge_at_once(true);
                     }
                     if self.closing.is_none() {
-                        let now = Instant::now();
                         let fed = self.peer.handle(now, Input::Bytes(&buffer[..n]));
                         self.drain_peer(now);
                         fed.map_err(StopReason::Protocol)?;
@@ -283,9 +298,9 @@ impl<L: Listener> Pump<L> {
     }
 
     /// We cannot write any more. The peer may have said goodbye before it closed: that is still there to be read.
-    fn last_words(&mut self) -> StopReason {
+    fn last_words(&mut self, now: Instant) -> StopReason {
         for _ in 0..LAST_TURNS {
-            match self.read() {
+            match self.read(now) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(over) => return over,

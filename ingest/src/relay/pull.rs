@@ -203,7 +203,7 @@ impl<'a> Pull<'a> {
     fn read(&mut self, intake: &mut Option<Intake>) -> Result<bool, PullEnd> {
         for _ in 0..READS_PER_TURN {
             let now = Instant::now();
-            let more = read_buffer::with(|buffer| match self.socket.try_read(buffer) {
+            let more = read_buffer::with(|buffer| match self.socket.try_read(buffer, now) {
                 Ok(0) => Err(PullEnd::Closed),
                 Ok(n) => {
                     self.peer.handle(now, Input::Bytes(&buffer[..n])).map_err(PullEnd::Protocol)?;

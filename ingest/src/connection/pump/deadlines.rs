@@ -16,6 +16,7 @@ impl<L: Listener> Pump<L> {
         }
         if self.outbox.is_empty() && !closing.half_closed {
             closing.half_closed = true;
+            self.socket.take();
             // FIN after the last word: a reset would destroy it in the peer's receive queue.
             if self.socket.shutdown_write().is_err() {
                 return Some(closing.reason.clone());
@@ -35,7 +36,8 @@ impl<L: Listener> Pump<L> {
         if let Some(closing) = &self.closing {
             return closing.deadline;
         }
-        consider(self.peer.poll_timeout());
+        consider(self.peer_deadline);
+        consider(self.socket.takes_at());
         consider((!self.socket.is_watched()).then(|| self.looks.next()));
         consider(self.write_stalled_since.map(|since| since + self.config.write_timeout));
         match &self.role {
@@ -57,11 +59,14 @@ impl<L: Listener> Pump<L> {
 
     /// A deadline may have passed: why the connection must end, if it must.
     pub(super) fn on_time(&mut self, now: Instant) -> Option<StopReason> {
-        if self.peer.poll_timeout().is_some_and(|at| at <= now) {
+        if self.peer_deadline.is_some_and(|at| at <= now) {
             if let Err(error) = self.peer.handle(now, Input::Timeout) {
                 return Some(StopReason::Protocol(error));
             }
             self.drain_peer(now);
+        }
+        if self.socket.takes_at().is_some_and(|at| at <= now) {
+            self.socket.take();
         }
         if self.write_stalled_since.is_some_and(|since| since + self.config.write_timeout <= now) {
             return Some(StopReason::WriteTimeout);

@@ -10,7 +10,7 @@ use crate::room::Wants;
 use crate::stop::StopReason;
 
 impl<L: Listener> Pump<L> {
-    /// Takes everything the state machine has to say.
+    /// Takes everything the state machine has to say. To be called whenever it was told something.
     pub(super) fn drain_peer(&mut self, now: Instant) {
         let mut boot = None;
         while let Some(output) = self.peer.poll_output() {
@@ -29,6 +29,7 @@ impl<L: Listener> Pump<L> {
                 Output::Close(close) => self.on_close(close, now),
             }
         }
+        self.peer_deadline = self.peer.poll_timeout();
         if let Role::Publisher(publisher) = &mut self.role {
             if let Some(change) = publisher.take_facts(now) {
                 self.listener.facts(change);
@@ -80,8 +81,7 @@ impl<L: Listener> Pump<L> {
         }
     }
 
-    pub(super) fn obey(&mut self, command: Command) {
-        let now = Instant::now();
+    pub(super) fn obey(&mut self, command: Command, now: Instant) {
         match command {
             Command::Publish { request, publisher } => {
                 // An unknown request: the encoder took it back meanwhile. The publisher is dropped, its actor knows.
@@ -91,6 +91,7 @@ impl<L: Listener> Pump<L> {
                     self.said_goodbye = false;
                     // Media is a one-way street: an acknowledgement packet for each message would cost as much as reading it.
                     self.socket.acknowledge_at_once(false);
+                    self.socket.begin_peeking();
                 }
             }
             Command::Play(player) => {
@@ -102,7 +103,6 @@ impl<L: Listener> Pump<L> {
             }
             Command::Refuse { request, status, text, label } => {
                 if self.peer.reject(request, status, &text).is_ok() {
-                    self.drain_peer(now);
                     self.closing = Some(Closing::new(StopReason::Refused(label), now));
                 }
             }
@@ -111,6 +111,7 @@ impl<L: Listener> Pump<L> {
                 self.begin_close(reason, &text);
             }
         }
+        self.drain_peer(now);
     }
 
     pub(super) fn end_publisher(&mut self, for_good: bool) {
@@ -125,6 +126,7 @@ impl<L: Listener> Pump<L> {
             self.reports.dropped("fenced", dropped.fenced);
             self.reports.dropped("useless", dropped.useless);
             publisher.end(for_good);
+            self.socket.end_peeking();
         }
     }
 
