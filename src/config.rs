@@ -68,7 +68,9 @@ impl Config {
     pub(crate) fn ingest(&self) -> IngestConfig {
         // Checked before: nothing that is no network was let in.
         let networks = self.cluster.networks.iter().filter_map(|network| network.parse().ok());
-        IngestConfig { relay_networks: networks.collect(), ..self.rtmp.ingest() }
+        let ingest = self.rtmp.ingest();
+        let threads = self.node.threads.unwrap_or(ingest.threads);
+        IngestConfig { relay_networks: networks.collect(), threads, ..ingest }
     }
 
     /// Checks what types alone cannot say. The first fault found is told.

@@ -35,6 +35,8 @@ pub struct IngestConfig {
     pub rejoin_wait: Duration,
     /// Payload bytes per chunk that we send. 60 000: nearly every message is one chunk, and FFmpeg adopts it for its own.
     pub chunk_size: u32,
+    /// Threads that move media. As many as there are processors.
+    pub threads: usize,
     /// Connections in all. 10 000.
     pub connections_max: usize,
     /// Connections of one address that have not been granted a publish, or wait for a room that is not on air. 1 024: a load
@@ -70,6 +72,7 @@ impl Default for IngestConfig {
             play_wait: Duration::from_secs(20),
             rejoin_wait: Duration::from_secs(30),
             chunk_size: 60_000,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
             connections_max: 10_000,
             pending_per_address_max: 1_024,
             gather_reads: Duration::from_millis(20),

@@ -1,7 +1,7 @@
 //! Connection: one peer, from accept to close. Supervised by [`Connections`](crate::connections); temporary, never restarted.
 //!
 //! The actor decides; its [pump] moves bytes. What must happen however this ends lives in `Drop`: the lease guard
-//! releases the room, the permit gives the place back, the pump's guard ends the task and with it the socket.
+//! releases the room, the permit gives the place back, the pump ends with its handle, and with it the socket.
 
 mod bitrate;
 pub(crate) mod outbox;
@@ -24,12 +24,10 @@ use onair_cluster::relay_token::RelayKey;
 use onair_cluster::{NodeId, RoomId, SessionId};
 use onair_codec::{Event, RequestId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 
 use crate::admission::Permit;
 use crate::config::IngestConfig;
+use crate::reactor::{Driven, Place, Reactors, Running, Turn};
 use crate::relay::PullsRef;
 use crate::reports::{Counted, Reports};
 use crate::room::Rooms;
@@ -40,9 +38,6 @@ pub(crate) use publisher::FactsChange;
 use pump::{Command, Listener, Pump, Remains};
 use requests::Delivery;
 
-/// Commands on their way to a pump, boxed since the queue reserves places for more of them than ever come. The actor sends a
-/// handful in a connection's life; a full queue means a stuck pump.
-const COMMANDS_MAX: usize = 16;
 /// Characters of an encoder's name that are kept.
 const AGENT_CHARS_MAX: usize = 128;
 
@@ -60,6 +55,8 @@ pub(crate) struct Wiring {
     /// Where rooms are wanted that may be on other nodes.
     pub(crate) pulls: Option<PullsRef>,
     pub(crate) reports: Reports,
+    /// What moves the media.
+    pub(crate) reactors: Reactors<PumpTask>,
 }
 
 /// By which listener a connection came.
@@ -73,7 +70,7 @@ pub(crate) enum Door {
 
 /// What a connection starts with.
 pub(crate) struct Args {
-    pub(crate) socket: TcpStream,
+    pub(crate) socket: std::net::TcpStream,
     pub(crate) address: SocketAddr,
     pub(crate) id: u64,
     pub(crate) accepted: Instant,
@@ -115,9 +112,8 @@ pub(crate) struct State {
     accepted: Instant,
     agent: String,
     permit: Permit,
-    commands: mpsc::Sender<Box<Command>>,
     phase: Phase,
-    _pump: TaskGuard,
+    pump: Running<PumpTask>,
     _counted: Counted,
 }
 
@@ -198,6 +194,7 @@ impl Connection {
     /// The socket is closed. Whatever was running ends with the reason the pump found.
     fn on_pump_stopped(&self, state: &mut State, remains: &Remains) {
         let Remains { reason, skipped } = remains;
+        state.pump.over();
         state.end_session(reason);
         if *reason == StopReason::RequestTimeout && state.agent.contains("FMSc/1.0") {
             self.wiring.reports.key_probably_too_long(state.id, state.address);
@@ -213,12 +210,7 @@ impl State {
     }
 
     fn tell_pump(&self, command: Command) {
-        match self.commands.try_send(Box::new(command)) {
-            // Closed: the pump is over, and says so in a message that is on its way.
-            Ok(()) | Err(TrySendError::Closed(_)) => {}
-            // Full: it is stuck. We end, and it with us.
-            Err(TrySendError::Full(_)) => self.me.stop(None),
-        }
+        self.pump.tell(Box::new(command));
     }
 
     /// Ends the running session, if there is one, without waiting.
@@ -233,12 +225,12 @@ impl State {
     fn finish(&mut self, reason: StopReason, text: String) {
         match std::mem::replace(&mut self.phase, Phase::Ending) {
             Phase::Publishing(publishing) => {
-                let commands = self.commands.clone();
+                let pump = self.pump.remote();
                 // Fenced and on its way from here on.
                 let ending = publishing.lease.end(reason.end_reason());
                 tokio::spawn(async move {
                     ending.await;
-                    let _gone = commands.send(Box::new(Command::Finish { reason, text })).await;
+                    pump.tell(Box::new(Command::Finish { reason, text }));
                 });
             }
             _ => self.tell_pump(Command::Finish { reason, text }),
@@ -275,9 +267,32 @@ struct Obituary {
     remains: Remains,
 }
 
-impl Obituary {
-    fn write(mut self, remains: Remains) {
-        self.remains = remains;
+/// What a reactor runs for a connection. The socket is closed before the actor hears of it.
+pub(crate) struct PumpTask {
+    pump: Pump<Voice>,
+    obituary: Obituary,
+}
+
+impl Driven for PumpTask {
+    type Command = Box<Command>;
+
+    fn begin(&mut self, place: &Place<'_>) -> std::io::Result<()> {
+        self.pump.begin(place)
+    }
+
+    fn ready(&mut self, reads: bool, writes: bool) {
+        self.pump.ready(reads, writes);
+    }
+
+    fn tell(&mut self, command: Box<Command>, now: Instant, place: &Place<'_>) {
+        self.pump.obey(*command, now, place);
+    }
+
+    fn turn(&mut self, now: Instant, place: &Place<'_>) -> Turn {
+        self.pump.turn(now, place).unwrap_or_else(|remains| {
+            self.obituary.remains = remains;
+            Turn::Over
+        })
     }
 }
 
@@ -294,18 +309,15 @@ impl Actor for Connection {
 
     async fn pre_start(&self, me: ActorRef<Msg>, args: Args) -> Result<State, ActorProcessingErr> {
         let counted = self.wiring.reports.connected(args.id, args.address);
-        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let pump = Pump::new(
             args.socket,
             self.wiring.config.clone(),
             self.wiring.reports.clone(),
-            inbox,
             Voice(me.clone()),
         );
-        let obituary =
-            Obituary { me: me.clone(), remains: Remains { reason: StopReason::Crash, skipped: 0 } };
-        let pump = Box::new(pump);
-        let pump = TaskGuard::spawn(async move { obituary.write(pump.run().await) });
+        let remains = Remains { reason: StopReason::Crash, skipped: 0 };
+        let obituary = Obituary { me: me.clone(), remains };
+        let pump = self.wiring.reactors.run(Box::new(PumpTask { pump, obituary }));
         Ok(State {
             me,
             id: args.id,
@@ -314,9 +326,8 @@ impl Actor for Connection {
             accepted: args.accepted,
             agent: String::new(),
             permit: args.permit,
-            commands,
             phase: Phase::Idle,
-            _pump: pump,
+            pump,
             _counted: counted,
         })
     }

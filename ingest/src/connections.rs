@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
-use tokio::net::TcpStream;
 
 use crate::admission::Permit;
 use crate::connection::{self, Args, Connection, Door, Wiring};
@@ -18,7 +17,7 @@ use crate::stop::StopReason;
 /// What the supervisor hears.
 pub(crate) enum Msg {
     /// A socket from the listener, already admitted.
-    Accepted { socket: TcpStream, address: SocketAddr, permit: Permit, at: Instant, door: Door },
+    Accepted { socket: std::net::TcpStream, address: SocketAddr, permit: Permit, at: Instant, door: Door },
     /// End all connections; answer when the last is gone.
     Drain(RpcReplyPort<()>),
 }

@@ -25,6 +25,7 @@ mod keeper;
 mod listener;
 mod node;
 mod probe;
+mod reactor;
 mod read_buffer;
 mod relay;
 mod reports;

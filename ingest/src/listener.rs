@@ -92,6 +92,14 @@ async fn accept(
         match listener.accept().await {
             Ok((socket, address)) => {
                 let at = Instant::now();
+                // Its reactor watches it, not this runtime.
+                let socket = match socket.into_std() {
+                    Ok(socket) => socket,
+                    Err(error) => {
+                        reports.accept_failed(&error);
+                        continue;
+                    }
+                };
                 match admission.admit(address.ip().to_canonical()) {
                     Ok(permit) => {
                         if connections

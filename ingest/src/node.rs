@@ -26,6 +26,7 @@ use crate::connection::{Door, Wiring};
 use crate::connections::{self, Connections};
 use crate::keeper::KeeperActor;
 use crate::listener::Listener;
+use crate::reactor::Reactors;
 use crate::relay::{self, Pulls, PullsRef, RelayParts};
 use crate::reports::Reports;
 use crate::room::Rooms;
@@ -65,6 +66,9 @@ pub enum StartError {
     /// An actor did not start.
     #[error("an actor did not start: {0}")]
     Actor(#[from] ractor::SpawnErr),
+    /// A thread did not start.
+    #[error("a media thread did not start: {0}")]
+    Thread(std::io::Error),
 }
 
 /// A running ingest node.
@@ -108,7 +112,10 @@ impl IngestNode {
                 (parts.node.clone(), rooms.clone(), config.clone(), reports.clone());
             relay = Some(relay::Wiring { node, rooms, directory, key, config, reports });
         }
+        let reactors = Reactors::start(config.threads).map_err(StartError::Thread)?;
+        let died = reactors.died();
         let wiring = Wiring {
+            reactors,
             node: parts.node,
             config,
             rooms,
@@ -126,6 +133,13 @@ impl IngestNode {
         if let Some(address) = relay_address {
             reports.relay().listening(address);
         }
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                _ended = task => {}
+                // Whoever was served by that thread is served by nobody.
+                () = died => {}
+            }
+        });
         Ok(Self { root, task, connections, keeper: parts.keeper, admission, reports, address, relay_address })
     }
 

@@ -16,6 +16,7 @@ mod intake;
 mod networks;
 mod pull;
 mod pulls;
+mod socket;
 
 use onair_cluster::directory::Directory;
 use onair_cluster::relay_token::RelayKey;

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use onair_cluster::{Epoch, RoomId};
 use parking_lot::RwLock;
-use tokio::sync::watch;
+
+use crate::reactor::bell::Bell;
 
 pub(crate) use frame::{Frame, FrameKind, HeaderKey};
 pub(crate) use reader::{Collected, Reader, Wants};
@@ -135,8 +136,8 @@ struct Room {
     state: RwLock<State>,
     /// How long what is published here may wait for more, before readers are told.
     gather: Duration,
-    /// Changes when there is something new to read.
-    bell: watch::Sender<u64>,
+    /// Rings when there is something new to read.
+    bell: Bell,
 }
 
 #[derive(Debug)]
@@ -182,7 +183,7 @@ impl Room {
             relays: AtomicU32::new(0),
             state: RwLock::new(state),
             gather: rooms.gather,
-            bell: watch::Sender::new(0),
+            bell: Bell::default(),
         }
     }
 
@@ -200,10 +201,6 @@ impl Room {
         let state = self.state.read();
         let is_on = matches!(state.air, Air::On { epoch: on, origin: Origin::Here } if on == epoch);
         is_on && state.highest == epoch
-    }
-
-    fn ring_bell(&self) {
-        self.bell.send_modify(|n| *n = n.wrapping_add(1));
     }
 }
 

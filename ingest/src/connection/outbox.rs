@@ -5,8 +5,6 @@ use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
 
-use crate::socket::Socket;
-
 /// Slices per system call. Linux takes 1 024; past 64 the gain is gone.
 const SLICES_MAX: usize = 64;
 
@@ -34,8 +32,11 @@ impl Outbox {
         self.bytes
     }
 
-    /// Writes until all is written or the socket is full. Returns the bytes written.
-    pub(crate) fn write_to(&mut self, socket: &Socket) -> io::Result<u64> {
+    /// Writes by `write` until all is written or that would block. Returns the bytes written.
+    pub(crate) fn write_to(
+        &mut self,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<u64> {
         let mut written = 0;
         while !self.parts.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
@@ -43,7 +44,7 @@ impl Outbox {
             for (slice, part) in slices.iter_mut().zip(&self.parts) {
                 *slice = IoSlice::new(part);
             }
-            match socket.try_write_vectored(&slices[..count]) {
+            match write(&slices[..count]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     written += n as u64;

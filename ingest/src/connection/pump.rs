@@ -1,30 +1,28 @@
-//! Pump: the task beside a connection's actor that moves its bytes. It reads the socket, feeds the protocol's state
+//! Pump: what moves a connection's bytes, beside its actor. It reads the socket, feeds the protocol's state
 //! machine, hands media to the room and frames to the player; the actor hears of control only.
 //!
-//! Back-pressure is simply not reading. Nothing here waits for the actor, the registry or another connection.
+//! A [reactor](crate::reactor) gives it its turns. Back-pressure is simply not reading. Nothing here waits: not for the actor, not for
+//! the registry, not for another connection.
 
 mod deadlines;
 mod decisions;
 mod looks;
 
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onair_codec::{Event, Input, RequestId, ServerConfig, ServerPeer, Status};
-use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio::time::sleep_until;
 
 use self::looks::Looks;
 use super::outbox::Outbox;
 use super::player::Player;
 use super::publisher::{FactsChange, Publisher};
 use crate::config::IngestConfig;
+use crate::reactor::{Place, Turn};
 use crate::read_buffer::{self, READS_PER_TURN};
 use crate::reports::Reports;
-use crate::socket::{Ready, Socket};
+use crate::socket::Socket;
 use crate::stop::StopReason;
 
 /// Turns of reading after a failed write: what the kernel can have queued.
@@ -66,6 +64,9 @@ pub(crate) trait Listener: Send + 'static {
 /// Everything a pump needs.
 pub(crate) struct Pump<L> {
     socket: Socket,
+    /// What the socket's last event said, until a read or a write found otherwise.
+    can_read: bool,
+    can_write: bool,
     looks: Looks,
     peer: ServerPeer,
     /// When the state machine wants to be told of the time.
@@ -73,7 +74,6 @@ pub(crate) struct Pump<L> {
     outbox: Outbox,
     config: Arc<IngestConfig>,
     reports: Reports,
-    commands: mpsc::Receiver<Box<Command>>,
     listener: L,
     role: Role,
     /// The publish or play that was accepted.
@@ -92,15 +92,6 @@ enum Role {
     None,
     Publisher(Box<Publisher>),
     Player(Box<Player>),
-}
-
-/// Why a pump has something to do.
-enum Woken {
-    /// By its actor; `None` when that is gone.
-    Told(Option<Box<Command>>),
-    Ready(io::Result<Ready>),
-    /// By its room, or the clock.
-    Other,
 }
 
 struct Closing {
@@ -124,10 +115,9 @@ pub(crate) struct Remains {
 
 impl<L: Listener> Pump<L> {
     pub(crate) fn new(
-        socket: TcpStream,
+        socket: std::net::TcpStream,
         config: Arc<IngestConfig>,
         reports: Reports,
-        commands: mpsc::Receiver<Box<Command>>,
         listener: L,
     ) -> Self {
         let server = ServerConfig {
@@ -140,13 +130,14 @@ impl<L: Listener> Pump<L> {
         let peer = ServerPeer::new(server, rand::random(), Instant::now());
         Self {
             socket: Socket::new(socket),
+            can_read: false,
+            can_write: true,
             looks: Looks::new(config.gather_reads),
             peer,
             peer_deadline: None,
             outbox: Outbox::default(),
             config,
             reports,
-            commands,
             listener,
             role: Role::None,
             request: None,
@@ -158,10 +149,27 @@ impl<L: Listener> Pump<L> {
         }
     }
 
-    /// Runs until the connection is over; the socket is closed when this returns. Boxed: a future keeps room for each place that
-    /// what it owns is moved through.
-    pub(crate) async fn run(mut self: Box<Self>) -> Remains {
-        let reason = self.turn_until_over().await;
+    /// Has its socket watched.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn begin(&mut self, place: &Place<'_>) -> io::Result<()> {
+        self.peer_deadline = self.peer.poll_timeout();
+        self.socket.watch(place.registry, place.token)
+    }
+
+    /// The socket has something to read, or room to write.
+    pub(crate) const fn ready(&mut self, reads: bool, writes: bool) {
+        self.can_read |= reads;
+        self.can_write |= writes;
+    }
+
+    /// Does what there is to do. `None` when the connection is over.
+    pub(crate) fn turn(&mut self, now: Instant, place: &Place<'_>) -> Result<Turn, Remains> {
+        self.try_turn(now, place).map_err(|reason| self.leave(reason))
+    }
+
+    fn leave(&mut self, reason: StopReason) -> Remains {
         self.report_traffic();
         let skipped = match &self.role {
             Role::Player(player) => player.reader.skipped(),
@@ -171,93 +179,49 @@ impl<L: Listener> Pump<L> {
         Remains { reason, skipped }
     }
 
-    async fn turn_until_over(&mut self) -> StopReason {
-        // The clock is read once for each time that something happens.
-        let mut now = Instant::now();
-        let timer = sleep_until((now + NEVER).into());
-        tokio::pin!(timer);
-        self.drain_peer(now);
-        loop {
-            let mut more = false;
-            if !self.socket.is_watched() && self.looks.is_due(now) {
-                match self.look(now) {
-                    Ok(there_is_more) => more = there_is_more,
-                    Err(over) => return over,
-                }
-            }
-            if let Role::Publisher(publisher) = &mut self.role {
-                publisher.ring(now);
-            }
-            if self.write(now).is_err() {
-                return self.last_words(now);
-            }
-            if let Some(over) = self.closed(now) {
-                return over;
-            }
-            if self.watch_or_not(now).is_err() {
-                return self.peer_closed();
-            }
-            if self.read_bytes + self.written_bytes > REPORT_BYTES {
-                self.report_traffic();
-            }
-            let deadline = self.next_deadline(now);
-            if deadline <= now {
-                if let Some(over) = self.on_time(now) {
-                    self.begin_close(over, "");
-                }
-                now = Instant::now();
-                continue;
-            }
-            // Deadlines mostly move away: the timer is set again only when one comes nearer, or when it has fired.
-            if deadline < timer.deadline().into_std() || timer.is_elapsed() {
-                timer.as_mut().reset(deadline.into());
-            }
-            // What it reads slowly it may not ask for quickly.
-            let (reads, writes) = (self.outbox.bytes() < OUTBOX_BYTES_MAX, !self.outbox.is_empty());
-            let socket = &self.socket;
-            let idle_player = self.outbox.is_empty() && self.closing.is_none();
-            let player = match &mut self.role {
-                Role::Player(player) if idle_player => Some(player),
-                _ => None,
-            };
-            let woken = tokio::select! {
-                biased;
-                command = self.commands.recv() => Woken::Told(command),
-                ready = poll_fn(|cx| socket.poll_ready(cx, reads, writes)) => Woken::Ready(ready),
-                () = async { match player { Some(player) => player.reader.changed().await, None => std::future::pending().await } } => Woken::Other,
-                () = &mut timer => Woken::Other,
-            };
-            now = Instant::now();
-            match woken {
-                Woken::Told(Some(command)) => self.obey(*command, now),
-                // The actor is gone without a word: it crashed.
-                Woken::Told(None) => return StopReason::Crash,
-                Woken::Ready(Ok(Ready::Read)) => match self.look(now) {
-                    Ok(there_is_more) => more = there_is_more,
-                    Err(over) => return over,
-                },
-                Woken::Ready(Err(_)) => return self.peer_closed(),
-                Woken::Ready(Ok(Ready::Write)) | Woken::Other => {}
-            }
-            if more {
-                // Without this a flood would keep its thread from all others.
-                tokio::task::yield_now().await;
-                now = Instant::now();
-            }
+    fn try_turn(&mut self, now: Instant, place: &Place<'_>) -> Result<Turn, StopReason> {
+        let mut more = false;
+        // What it reads slowly it may not ask for quickly.
+        let may_read = self.can_read && self.outbox.bytes() < OUTBOX_BYTES_MAX;
+        if may_read || (!self.socket.is_watched() && self.looks.is_due(now)) {
+            more = self.look(now)?;
         }
+        if let Role::Publisher(publisher) = &mut self.role {
+            publisher.ring(now);
+        }
+        if self.write(now).is_err() {
+            return Err(self.last_words(now));
+        }
+        if let Some(over) = self.closed(now) {
+            return Err(over);
+        }
+        if self.watch_or_not(now, place).is_err() {
+            return Err(self.peer_closed());
+        }
+        if self.read_bytes + self.written_bytes > REPORT_BYTES {
+            self.report_traffic();
+        }
+        let deadline = self.next_deadline(now);
+        if deadline <= now {
+            if let Some(over) = self.on_time(now) {
+                self.begin_close(over, "");
+            }
+            return Ok(Turn::Again);
+        }
+        Ok(if more { Turn::Again } else { Turn::Wait(deadline) })
     }
 
-    /// Whether the runtime should watch the socket: not while a broadcast flows and there is time to gather what it sends.
-    fn watch_or_not(&mut self, now: Instant) -> io::Result<()> {
+    /// Whether the reactor should watch the socket: not while a broadcast flows and there is time to gather what it sends.
+    fn watch_or_not(&mut self, now: Instant, place: &Place<'_>) -> io::Result<()> {
         let flows = matches!(&self.role, Role::Publisher(publisher) if publisher.is_live());
         if flows && self.outbox.is_empty() && self.closing.is_none() && self.looks.is_steady() {
             if self.socket.is_watched() {
                 self.looks.begin(now);
-                self.socket.leave_alone()?;
+                self.socket.leave_alone(place.registry)?;
             }
             return Ok(());
         }
-        self.socket.watch()
+        self.socket.watch(place.registry, place.token)
     }
 
     /// Reads, and remembers whether there was anything.
@@ -291,6 +255,7 @@ impl<L: Listener> Pump<L> {
                 Err(_) => Err(self.peer_closed()),
             })?;
             if !more {
+                self.can_read = false;
                 return Ok(false);
             }
         }
@@ -322,9 +287,14 @@ impl<L: Listener> Pump<L> {
                 self.write_stalled_since = None;
                 return Ok(());
             }
-            let written = self.outbox.write_to(&self.socket)?;
+            let written = if self.can_write {
+                self.outbox.write_to(|slices| self.socket.try_write_vectored(slices))?
+            } else {
+                0
+            };
             self.written_bytes += written;
             if !self.outbox.is_empty() {
+                self.can_write = false;
                 if written > 0 || self.write_stalled_since.is_none() {
                     self.write_stalled_since = Some(now);
                 }

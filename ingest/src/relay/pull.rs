@@ -18,10 +18,10 @@ use tokio::time::{sleep_until, timeout};
 use super::follow::Wiring;
 use super::intake::Intake;
 use super::networks::Network;
+use super::socket::{Ready, Socket};
 use crate::connection::outbox::Outbox;
 use crate::read_buffer::{self, READS_PER_TURN};
 use crate::reports::Counted;
-use crate::socket::{Ready, Socket};
 
 /// A name of the cluster's own network is resolved in milliseconds, or not at all.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -163,7 +163,7 @@ impl<'a> Pull<'a> {
             if let Some(end) = self.drain(intake, now) {
                 return end;
             }
-            if let Err(error) = self.outbox.write_to(&self.socket) {
+            if let Err(error) = self.outbox.write_to(|slices| self.socket.try_write_vectored(slices)) {
                 return PullEnd::Unreachable(error);
             }
             let silent_at = match &*intake {
@@ -177,7 +177,7 @@ impl<'a> Pull<'a> {
             let (socket, writes) = (&self.socket, !self.outbox.is_empty());
             let mut input = Ok(false);
             tokio::select! {
-                ready = poll_fn(|cx| socket.poll_ready(cx, true, writes)) => {
+                ready = poll_fn(|cx| socket.poll_ready(cx, writes)) => {
                     input = match ready {
                         Ok(Ready::Read) => self.read(intake),
                         Ok(Ready::Write) => Ok(false),
@@ -203,7 +203,7 @@ impl<'a> Pull<'a> {
     fn read(&mut self, intake: &mut Option<Intake>) -> Result<bool, PullEnd> {
         for _ in 0..READS_PER_TURN {
             let now = Instant::now();
-            let more = read_buffer::with(|buffer| match self.socket.try_read(buffer, now) {
+            let more = read_buffer::with(|buffer| match self.socket.try_read(buffer) {
                 Ok(0) => Err(PullEnd::Closed),
                 Ok(n) => {
                     self.peer.handle(now, Input::Bytes(&buffer[..n])).map_err(PullEnd::Protocol)?;

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use onair_cluster::Epoch;
 use onair_codec::MediaKind;
-use tokio::sync::watch;
 
 use super::frame::{Frame, FrameKind, HeaderKey};
 use super::{Air, State, Ticket};
+use crate::reactor::bell::Ear;
 
 /// What a player asked to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,8 @@ pub(crate) enum Collected {
 #[derive(Debug)]
 pub(crate) struct Reader {
     ticket: Ticket,
-    bell: watch::Receiver<u64>,
+    /// By which it hears the room's bell.
+    ear: Option<Ear>,
     wants: Wants,
     entered: Instant,
     /// As of the last look; every change rings the bell.
@@ -67,10 +68,9 @@ enum Place {
 impl Reader {
     pub(super) fn new(ticket: Ticket, now: Instant) -> Self {
         ticket.room.readers.fetch_add(1, Ordering::Relaxed);
-        let bell = ticket.room.bell.subscribe();
         Self {
             ticket,
-            bell,
+            ear: None,
             wants: Wants::default(),
             entered: now,
             air: Air::Silent,
@@ -121,10 +121,16 @@ impl Reader {
         self.skipped
     }
 
-    /// Resolves when there may be something new. Cancel-safe. Never resolves with an error: the reader keeps its room.
-    pub(crate) async fn changed(&mut self) {
-        if self.bell.changed().await.is_err() {
-            std::future::pending::<()>().await;
+    /// From now on `ear` hears when there may be something new. What is there already is to be collected after this.
+    pub(crate) fn listen(&mut self, ear: Ear) {
+        self.stop_listening();
+        self.ticket.room.bell.listen(&ear);
+        self.ear = Some(ear);
+    }
+
+    fn stop_listening(&mut self) {
+        if let Some(ear) = self.ear.take() {
+            self.ticket.room.bell.leave(&ear);
         }
     }
 
@@ -136,8 +142,6 @@ impl Reader {
         frames_max: usize,
         bytes_max: usize,
     ) -> Collected {
-        // Seen before the lock is taken: what comes after rings again.
-        self.bell.borrow_and_update();
         let room = self.ticket.room.clone();
         let state = room.state.read();
         self.air = state.air;
@@ -241,6 +245,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        self.stop_listening();
         if self.is_relay() {
             self.ticket.room.relays.fetch_sub(1, Ordering::Relaxed);
         }

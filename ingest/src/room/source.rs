@@ -62,7 +62,7 @@ impl Source {
             state.headers.clear();
             state.ring.forget_gop();
         }
-        ticket.room.ring_bell();
+        ticket.room.bell.ring();
         let gather = match origin {
             Origin::Here => ticket.room.gather,
             // The node that it comes from has gathered.
@@ -127,7 +127,7 @@ impl Source {
         if self.rings_at().is_some_and(|at| at <= now + RING_SLACK) {
             self.has_news = false;
             self.rung = Some(now);
-            self.ticket.room.ring_bell();
+            self.ticket.room.bell.ring();
         }
     }
 
@@ -168,7 +168,7 @@ impl Source {
                 state.headers.clear();
             }
         }
-        self.ticket.room.ring_bell();
+        self.ticket.room.bell.ring();
     }
 }
 

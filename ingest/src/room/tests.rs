@@ -1,5 +1,3 @@
-use std::pin::pin;
-use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -7,6 +5,7 @@ use onair_cluster::{Epoch, RoomId};
 use onair_codec::MediaKind;
 
 use super::*;
+use crate::reactor::bell::Ears;
 
 const WAIT: Duration = Duration::from_secs(20);
 const REJOIN: Duration = Duration::from_secs(30);
@@ -337,28 +336,27 @@ fn where_news_is_gathered_readers_are_told_at_once_and_then_once_in_a_while() {
     let mut source = stage.publish(1);
     let mut reader = stage.read();
     texts(&mut reader);
-    let told = |reader: &mut Reader| {
-        let mut nobody = Context::from_waker(Waker::noop());
-        pin!(reader.changed()).poll(&mut nobody).is_ready()
-    };
+    let ears = Ears::new();
+    reader.listen(ears.ear(7));
+    let told = || ears.heard() == [7];
     let at = |ms| stage.now + Duration::from_millis(ms);
-    assert!(!told(&mut reader) && source.rings_at().is_none());
+    assert!(!told() && source.rings_at().is_none());
     stage.push(&mut source, FrameKind::Keyframe, 0, "K1");
     source.ring(at(0));
-    assert!(told(&mut reader), "nobody was told for long");
+    assert!(told(), "nobody was told for long");
     assert_eq!((texts(&mut reader).as_str(), source.rings_at()), ("K1", None));
     stage.push(&mut source, FrameKind::Picture, 10, "p1");
     source.ring(at(10));
-    assert!(!told(&mut reader));
+    assert!(!told());
     assert_eq!(source.rings_at(), Some(at(30)));
     stage.push(&mut source, FrameKind::Picture, 20, "p2");
     source.ring(at(20));
-    assert!(!told(&mut reader));
+    assert!(!told());
     source.ring(at(30));
-    assert!(told(&mut reader));
+    assert!(told());
     assert_eq!((texts(&mut reader).as_str(), source.rings_at()), ("p1 p2", None));
     stage.push(&mut source, FrameKind::Picture, 40, "p3");
     source.end_for_good();
-    assert!(told(&mut reader), "an end waits for nothing");
+    assert!(told(), "an end waits for nothing");
     assert_eq!(texts(&mut reader), "p3");
 }

@@ -6,6 +6,7 @@ use onair_cluster::time::BootTime;
 use onair_codec::{Close, Event, Output, PlayEnding, Status};
 
 use super::{Closing, Command, Listener, Pump, Role};
+use crate::reactor::Place;
 use crate::room::Wants;
 use crate::stop::StopReason;
 
@@ -81,7 +82,8 @@ impl<L: Listener> Pump<L> {
         }
     }
 
-    pub(super) fn obey(&mut self, command: Command, now: Instant) {
+    /// Does what its actor says.
+    pub(crate) fn obey(&mut self, command: Command, now: Instant, place: &Place<'_>) {
         match command {
             Command::Publish { request, publisher } => {
                 // An unknown request: the encoder took it back meanwhile. The publisher is dropped, its actor knows.
@@ -94,8 +96,9 @@ impl<L: Listener> Pump<L> {
                     self.socket.begin_peeking();
                 }
             }
-            Command::Play(player) => {
+            Command::Play(mut player) => {
                 if self.peer.accept(player.request).is_ok() {
+                    player.reader.listen(place.ear());
                     self.request = Some(player.request);
                     self.role = Role::Player(player);
                     self.said_goodbye = false;

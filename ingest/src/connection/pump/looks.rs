@@ -4,21 +4,9 @@
 //! while it finds several, and all broadcasts whose time has come are served in one wake-up. A publisher that pauses is watched
 //! again, so that silence costs nothing.
 
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// All looks of a node fall on multiples of this, so that those of many connections share a wake-up, without all of them
-/// falling on one.
-const GRID: Duration = Duration::from_millis(5);
-
-static GRID_BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-/// The first point of the grid at or after `at`.
-fn on_grid(at: Instant) -> Instant {
-    let grid = GRID.as_nanos() as u64;
-    let off = at.saturating_duration_since(*GRID_BEGIN).as_nanos() as u64 % grid;
-    at + Duration::from_nanos((grid - off) % grid)
-}
+use crate::reactor::on_grid;
 
 /// Looks in vain before the socket is watched again.
 const VAIN_MAX: u32 = 4;
@@ -42,7 +30,7 @@ impl Looks {
 
     /// The socket is left alone from now on.
     pub(super) fn begin(&mut self, now: Instant) {
-        self.next = on_grid(now + self.every.saturating_sub(GRID));
+        self.next = on_grid(now + self.every / 2);
         self.vain = 0;
     }
 
@@ -62,12 +50,15 @@ impl Looks {
 
     /// What a look found, or a read of a watched socket.
     pub(super) fn looked(&mut self, now: Instant, found_any: bool) {
+        if self.every.is_zero() {
+            return;
+        }
         // At even distances, unless time has run away.
         self.next = on_grid((self.next + self.every).max(now + self.every / 2));
         if found_any {
             let between = now.saturating_duration_since(self.found);
             (self.found, self.vain) = (now, 0);
-            self.is_steady |= between <= self.every * 2 && !self.every.is_zero();
+            self.is_steady |= between <= self.every * 2;
         } else {
             self.vain += 1;
             self.is_steady &= self.vain < VAIN_MAX;
