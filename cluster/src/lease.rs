@@ -12,8 +12,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use crate::events::{EndReason, Facts, SessionCard};
 use crate::ids::Epoch;
 use crate::keeper::Desk;
@@ -75,9 +73,12 @@ impl Lease {
         self.held.pass.clone()
     }
 
-    /// What the session is told. See [`LeaseSignal`].
-    pub fn signals(&self) -> watch::Receiver<LeaseSignal> {
-        self.held.signal.subscribe()
+    /// From now on `ear` hears each word to the session; at once the last one that was said, if there was any. See
+    /// [`LeaseSignal`]. There is one ear; a later one takes its place.
+    ///
+    /// It is called by the keeper and must only pass the word on: neither wait nor touch a lease.
+    pub fn on_signal(&self, ear: impl Fn(LeaseSignal) + Send + 'static) {
+        self.held.listen(Box::new(ear));
     }
 
     /// Changes the facts that the media path does not count by itself: codecs, sizes, rates, players. They travel with the

@@ -16,7 +16,7 @@ use onair_cluster::keeper::Refusal;
 use onair_cluster::lease::{Belief, Ending, LeaseSignal};
 use onair_cluster::registry::{Batch, Denial, Order, Registry, Released, Takeover};
 use support::faulty::Fault;
-use support::{World, last_signal, pass_ms};
+use support::{World, last_signal, pass_ms, signals};
 
 #[tokio::test(start_paused = true)]
 async fn a_session_is_granted_goes_live_at_once_and_ends_with_its_reason() {
@@ -272,7 +272,7 @@ async fn an_order_reaches_its_session_at_once() {
     let world = World::new().await;
     let node = world.node("a");
     let lease = world.publish(&node, 1).await.unwrap();
-    let mut signals = lease.signals();
+    let mut signals = signals(&lease);
     let order = Order { reason: EndReason::EndedByApi, note: "enough".to_owned() };
     pass_ms(100).await;
     world.registry.order(&world.room, &order).await.unwrap();

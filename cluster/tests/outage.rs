@@ -15,7 +15,7 @@ use onair_cluster::keeper::{OnRegistryLoss, OnUnreplicated, Policy, Refusal};
 use onair_cluster::lease::{Belief, Ending, Lease, LeaseSignal};
 use onair_cluster::registry::{Registry, Released, Takeover};
 use support::faulty::Fault;
-use support::{World, last_signal, pass_ms};
+use support::{World, last_signal, pass_ms, signals};
 
 const STRICT: Policy =
     Policy { on_registry_loss: OnRegistryLoss::Strict, on_unreplicated: OnUnreplicated::Refuse };
@@ -80,7 +80,7 @@ async fn nobody_is_ridden_out_for_ever_and_not_all_end_at_once() {
     let ends = join_all(leases.iter().map(|lease| {
         let world = &world;
         async move {
-            let mut signals = lease.signals();
+            let mut signals = signals(lease);
             signals.changed().await.unwrap();
             assert_eq!(*signals.borrow(), LeaseSignal::Abandoned);
             assert_eq!(world.belief(&lease.pass()), Belief::Over);

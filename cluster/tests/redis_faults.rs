@@ -14,6 +14,7 @@ use onair_testkit::proxy::Proxy;
 use onair_testkit::redis::{Options, Redis};
 use prometheus_client::registry::Registry as Metrics;
 use support::redis::{acquire, claim, connect, granted, node, open_all, put_key, renew, room, until};
+use support::signals;
 use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -148,7 +149,7 @@ async fn an_order_given_while_nobody_hears_takes_effect_when_bells_are_heard_aga
         async move { keeper.run().await }
     });
     let lease = keeper.claim(claim(&demo, &key, "a")).await.unwrap();
-    let mut signals = lease.signals();
+    let mut signals = signals(&lease);
     proxy.refuse();
     let order = Order { reason: EndReason::EndedByApi, note: String::new() };
     direct.order(&demo, &order).await.unwrap().unwrap();

@@ -1,5 +1,6 @@
 //! What an operator may set about ingest: every bound and timeout, with its reason and a safe default.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use onair_codec::Limits;
@@ -57,8 +58,8 @@ pub struct IngestConfig {
     pub relay_linger: Duration,
     /// The longest silence of a pull before the room is looked for anew. 5 s.
     pub relay_silence: Duration,
-    /// Bounds of the protocol itself.
-    pub limits: Limits,
+    /// Bounds of the protocol itself, shared by all connections.
+    pub limits: Arc<Limits>,
 }
 
 impl Default for IngestConfig {
@@ -82,7 +83,7 @@ impl Default for IngestConfig {
             relay_networks: Network::private(),
             relay_linger: Duration::from_secs(5),
             relay_silence: Duration::from_secs(5),
-            limits: Limits::default(),
+            limits: Arc::default(),
         }
     }
 }

@@ -136,7 +136,6 @@ enum Phase {
 struct Publishing {
     request: RequestId,
     lease: Lease,
-    _watch: TaskGuard,
     _timer: Option<TaskGuard>,
     _counted: Counted,
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
 use super::doubt::{Cause, Doubt, Failure};
 use super::meter::Meter;
@@ -31,11 +30,21 @@ pub(crate) struct Held {
     pub(crate) card: SessionCard,
     pub(crate) limits: Limits,
     pub(crate) pass: Pass,
-    pub(crate) signal: watch::Sender<LeaseSignal>,
+    words: Mutex<Words>,
     granted_at: BootTime,
     /// Control path only: the keeper's loop and `set_facts`. The media path never takes it.
     control: Mutex<Control>,
 }
+
+/// What was said to the session last, and who hears what comes next. Not a channel: there is one word in the lives of most
+/// sessions, and a node has many thousands of them.
+struct Words {
+    last: LeaseSignal,
+    ear: Option<Ear>,
+}
+
+/// Takes what is said to a session.
+pub(super) type Ear = Box<dyn Fn(LeaseSignal) + Send>;
 
 struct Control {
     /// As the session set them; what the pass counts is filled in when they are sent.
@@ -93,8 +102,8 @@ impl Held {
             told_live: false,
             wanted: None,
         };
-        let signal = watch::Sender::new(LeaseSignal::Held);
-        Self { card, limits, pass, signal, granted_at, control: Mutex::new(control) }
+        let words = Mutex::new(Words { last: LeaseSignal::Held, ear: None });
+        Self { card, limits, pass, words, granted_at, control: Mutex::new(control) }
     }
 
     /// Applies `f`; true if that changed anything worth sending.
@@ -204,14 +213,31 @@ impl Held {
 
     /// Says something to the session, unless the last word has been said. True if it was news.
     pub(crate) fn say(&self, word: LeaseSignal) -> bool {
-        self.signal.send_if_modified(|said| {
-            let is_final =
-                matches!(said, LeaseSignal::Superseded | LeaseSignal::Lost { .. } | LeaseSignal::Abandoned);
-            let news = !is_final && *said != word;
-            if news {
-                *said = word;
-            }
-            news
-        })
+        let mut words = self.words.lock();
+        let is_final =
+            matches!(words.last, LeaseSignal::Superseded | LeaseSignal::Lost { .. } | LeaseSignal::Abandoned);
+        if is_final || words.last == word {
+            return false;
+        }
+        words.last = word;
+        words.repeat();
+        true
+    }
+
+    /// From now on `ear` hears what is said; at once what was said last, if anything was.
+    pub(super) fn listen(&self, ear: Ear) {
+        let mut words = self.words.lock();
+        words.ear = Some(ear);
+        if words.last != LeaseSignal::Held {
+            words.repeat();
+        }
+    }
+}
+
+impl Words {
+    fn repeat(&self) {
+        if let Some(ear) = &self.ear {
+            ear(self.last.clone());
+        }
     }
 }

@@ -21,6 +21,7 @@ use onair_cluster::lease::{Belief, Lease, LeaseSignal, Pass};
 use onair_cluster::registry::local::LocalRegistry;
 use onair_cluster::registry::{Claim, KeyRecord, LeaseTimes, LeaseView, Registry, Takeover};
 use onair_cluster::time::{BootTime, UnixMs};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -253,7 +254,16 @@ pub(crate) fn claim(session_id: SessionId, room: &RoomId, key: &LiveKeyId, node:
 }
 
 pub(crate) fn last_signal(lease: &Lease) -> LeaseSignal {
-    lease.signals().borrow().clone()
+    signals(lease).borrow().clone()
+}
+
+/// What a session is told, to wait on. One receiver per lease: the newest hears.
+pub(crate) fn signals(lease: &Lease) -> watch::Receiver<LeaseSignal> {
+    let (said, signals) = watch::channel(LeaseSignal::Held);
+    lease.on_signal(move |word| {
+        said.send_replace(word);
+    });
+    signals
 }
 
 /// Lets time pass, and everything that happens in it happen.

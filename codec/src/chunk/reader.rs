@@ -8,6 +8,7 @@ mod assembly;
 mod carry;
 mod header;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use self::assembly::{Assembly, Body};
@@ -52,7 +53,7 @@ pub struct ReaderStats {
 /// Reads the chunks of one direction of one connection (RTMP 1.0 §5.3).
 #[derive(Debug)]
 pub struct ChunkReader {
-    limits: Limits,
+    limits: Arc<Limits>,
     chunk_size: u32,
     assemblies: Vec<Assembly>,
     open: Option<OpenChunk>,
@@ -71,7 +72,8 @@ struct OpenChunk {
 
 impl ChunkReader {
     /// A reader for a connection on which no chunk was read yet.
-    pub fn new(limits: Limits, extended: ExtendedTimestamps) -> Self {
+    pub fn new(limits: impl Into<Arc<Limits>>, extended: ExtendedTimestamps) -> Self {
+        let limits = limits.into();
         let minute = std::time::Duration::from_secs(60);
         Self {
             size_changes: Rate::new(limits.chunk_size_changes_per_minute_max, minute),
@@ -183,6 +185,8 @@ impl ChunkReader {
         if self.assemblies.len() >= limit {
             return Err(ChunkError::TooManyChunkStreams { limit });
         }
+        // One at a time: a connection has a handful for all its life, and a server has many connections.
+        self.assemblies.reserve_exact(1);
         self.assemblies.push(Assembly::new(chunk_stream_id));
         Ok(self.assemblies.len() - 1)
     }

@@ -12,9 +12,9 @@ pub enum Event {
     /// The client connected to an app, and was told that it may.
     Connected(Box<ConnectInfo>),
     /// The client asks to publish. Answer with `accept` or `reject`; until then its media is dropped.
-    PublishRequested(PublishRequest),
+    PublishRequested(Box<PublishRequest>),
     /// The client asks to play. Answer with `accept` or `reject`.
-    PlayRequested(PlayRequest),
+    PlayRequested(Box<PlayRequest>),
     /// A media message of the accepted publish.
     Media(Media),
     /// The publisher said goodbye (or withdrew a request that was not answered yet). The connection stays.

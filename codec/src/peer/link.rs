@@ -1,6 +1,7 @@
 //! Link: what both peers do alike with a connection: chunks in and out, acknowledgements, pings (RTMP 1.0 §5.4).
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,7 +22,7 @@ pub(super) struct Link {
     writer: ChunkWriter,
     /// Bytes to transmit. Handshakes write here too.
     pub(super) wire: Vec<u8>,
-    limits: Limits,
+    limits: Arc<Limits>,
     received: u64,
     /// What the other side wants acknowledged, and when we did so last.
     window: Option<u32>,
@@ -36,12 +37,12 @@ pub(super) struct Link {
 const WINDOW_MAX: u32 = 1 << 31;
 
 impl Link {
-    pub(super) fn new(limits: &Limits, extended: ExtendedTimestamps) -> Self {
+    pub(super) fn new(limits: &Arc<Limits>, extended: ExtendedTimestamps) -> Self {
         Self {
-            reader: ChunkReader::new(limits.clone(), extended),
+            reader: ChunkReader::new(Arc::clone(limits), extended),
             writer: ChunkWriter::new(),
             wire: Vec::new(),
-            limits: limits.clone(),
+            limits: Arc::clone(limits),
             received: 0,
             window: None,
             acknowledged: 0,

@@ -7,6 +7,7 @@ mod commands;
 mod requests;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::link::Link;
@@ -26,8 +27,8 @@ pub use requests::{PlayEnding, RequestError};
 /// How a [`ServerPeer`] behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
-    /// Bounds on the client.
-    pub limits: Limits,
+    /// Bounds on the client. Shared: a server has thousands of peers under the same ones.
+    pub limits: Arc<Limits>,
     /// Payload bytes of the chunks we send, 1 to 0xFFFFFF. Announced before `connect` is answered, and never
     /// changed; `FFmpeg` publishers take it over for their own chunks.
     pub chunk_size: u32,
@@ -44,7 +45,7 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
-            limits: Limits::default(),
+            limits: Arc::default(),
             chunk_size: 60_000,
             window_ack_size: 2_500_000,
             handshake_timeout: Duration::from_secs(10),
@@ -102,7 +103,7 @@ impl ServerPeer {
     /// come from it.
     pub fn new(config: ServerConfig, seed: [u8; 32], now: Instant) -> Self {
         Self {
-            phase: Phase::Handshake(ServerHandshake::new(seed)),
+            phase: Phase::Handshake(Box::new(ServerHandshake::new(seed))),
             link: Link::new(&config.limits, config.extended_timestamps),
             streams: MessageStreams::new(config.limits.message_streams_max),
             events: VecDeque::new(),

@@ -9,7 +9,8 @@ use crate::handshake::ServerHandshake;
 /// The phase of a connection, with what belongs to it alone.
 #[derive(Debug)]
 pub(super) enum Phase {
-    Handshake(ServerHandshake),
+    /// Boxed, since it is soon over and the connection is not.
+    Handshake(Box<ServerHandshake>),
     /// Chunks flow; `connect` has not come.
     Connecting,
     Connected(Client),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use onair_cluster::events::EndReason;
 use onair_cluster::keeper::Refusal;
-use onair_cluster::lease::{Lease, LeaseSignal};
+use onair_cluster::lease::Lease;
 use onair_cluster::registry::Claim;
 use onair_cluster::{RoomId, SessionId, UnixMs};
 use onair_codec::{PublishRequest, RequestId, Status};
@@ -119,9 +119,12 @@ impl Connection {
         state.permit.let_in();
         let counted =
             self.wiring.reports.publishing(state.id, state.address, room, session, state.accepted.elapsed());
+        let me = state.me.clone();
+        lease.on_signal(move |signal| {
+            let _gone = me.cast(Msg::Lease { session, signal });
+        });
         state.phase = Phase::Publishing(Publishing {
             request,
-            _watch: watch(&lease, session, state.me.clone()),
             _timer: lease.max_duration().map(|limit| alarm(limit, session, state.me.clone())),
             lease,
             _counted: counted,
@@ -164,22 +167,6 @@ impl Drop for Delivery {
             lease.end_detached(EndReason::Disconnected);
         }
     }
-}
-
-/// Passes a lease's signals on to the connection that holds it.
-fn watch(lease: &Lease, session: SessionId, me: ActorRef<Msg>) -> TaskGuard {
-    let mut signals = lease.signals();
-    TaskGuard::spawn(async move {
-        loop {
-            let signal = signals.borrow_and_update().clone();
-            if signal != LeaseSignal::Held && me.cast(Msg::Lease { session, signal }).is_err() {
-                return;
-            }
-            if signals.changed().await.is_err() {
-                return;
-            }
-        }
-    })
 }
 
 /// Wakes the connection when its session is as old as it may get.

@@ -17,7 +17,7 @@ pub(crate) struct Told {
     pub(crate) node: String,
     pub(crate) kind: String,
     /// The event as it is sent, all but its id: lines, and the empty one at the end.
-    pub(crate) text: String,
+    pub(crate) text: Box<str>,
 }
 
 /// A CloudEvent in the structured mode of its JSON format: one line that says what the headers of the same record on Kafka say,
@@ -43,7 +43,7 @@ impl Told {
             room: row.room_id.clone(),
             producer,
             node,
-            text: format!("event: {}\ndata: {line}\n\n", row.kind),
+            text: format!("event: {}\ndata: {line}\n\n", row.kind).into(),
             kind: row.kind.clone(),
         })
     }

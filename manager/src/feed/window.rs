@@ -160,7 +160,7 @@ mod tests {
             producer: "p".to_owned(),
             node: "n".to_owned(),
             kind: "k".to_owned(),
-            text: "t".repeat(100),
+            text: "t".repeat(100).into(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a [`ClientPeer`](crate::ClientPeer) is told to do, and what it tells of it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -13,7 +14,7 @@ use crate::secret::Secret;
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientConfig {
     /// Bounds on the server.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// The app to connect to.
     pub app: String,
     /// The address without the stream name, `rtmp://host[:port]/app`.
@@ -51,7 +52,7 @@ impl ClientConfig {
     /// A configuration with default bounds and times.
     pub fn new(app: impl Into<String>, tc_url: impl Into<String>, action: ClientAction) -> Self {
         Self {
-            limits: Limits::default(),
+            limits: Arc::default(),
             app: app.into(),
             tc_url: tc_url.into(),
             flash_version: "FMLE/3.0 (compatible; Onair)".to_owned(),

@@ -182,7 +182,7 @@ impl ServerPeer {
         let request = self.begin_request(id, Role::PublishRequested);
         let message_stream_id = id;
         let request = PublishRequest { request, message_stream_id, address, kind };
-        self.events.push_back(Event::PublishRequested(request));
+        self.events.push_back(Event::PublishRequested(Box::new(request)));
     }
 
     fn on_play(&mut self, id: u32, command: &Command) {
@@ -210,7 +210,7 @@ impl ServerPeer {
         let address = self.resolve(name);
         let request = self.begin_request(id, |request| Role::PlayRequested { request, reset });
         let request = PlayRequest { request, message_stream_id: id, address, start, reset };
-        self.events.push_back(Event::PlayRequested(request));
+        self.events.push_back(Event::PlayRequested(Box::new(request)));
     }
 
     fn resolve(&self, name: &[u8]) -> StreamAddress {
