@@ -36,6 +36,10 @@ use node::Role;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // A publisher's pictures come and go by tens of kilobytes. Where the kernel backs memory with huge pages it clears two megabytes for the
+    // first byte of each, which stops a media thread for milliseconds and was a tenth of its time (docs/performance.md). A kernel that
+    // refuses is one that does without.
+    let _refused = rustix::thread::disable_transparent_huge_pages(true);
     let outcome = cli::parse().and_then(|cli| match cli.command {
         Command::Serve(settings) => run(&settings, Role::Whole),
         Command::Ingest(settings) => run(&settings, Role::Ingest),
