@@ -2,6 +2,7 @@
 //! from outside a call. One short lock; nothing waits while holding it.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -260,7 +261,16 @@ impl Table {
         if self.rooms.get(&held.card.room_id) == Some(&session) {
             self.rooms.remove(&held.card.room_id);
         }
-        self.leases.remove(&session).is_some()
+        let was_here = self.leases.remove(&session).is_some();
+        give_back(&mut self.rooms);
+        give_back(&mut self.leases);
+        was_here
+    }
+
+    pub(super) fn remove_release(&mut self, session: SessionId) -> Option<PendingRelease> {
+        let done = self.releases.remove(&session);
+        give_back(&mut self.releases);
+        done
     }
 
     fn add_release(&mut self, release: Release, now: BootTime) {
@@ -282,5 +292,12 @@ impl Table {
 
     fn claims_of(&mut self, room: &RoomId) -> impl Iterator<Item = &mut PendingClaim> {
         self.claims.values_mut().filter(move |pending| pending.claim.room_id == *room)
+    }
+}
+
+/// After a rush a map keeps its places; most of them are given back when few are used.
+fn give_back<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+    if map.capacity() > 1_024 && map.len() < map.capacity() / 8 {
+        map.shrink_to(2 * map.len());
     }
 }

@@ -180,7 +180,7 @@ impl Desk {
         if !confirmed && now < found_dead {
             return;
         }
-        if let Some(done) = table.releases.remove(&session) {
+        if let Some(done) = table.remove_release(session) {
             for waiter in done.waiters {
                 let _ = waiter.send(answer);
             }

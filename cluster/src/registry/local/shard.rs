@@ -251,6 +251,10 @@ impl ShardState {
         while self.unread.front().is_some_and(|event| event.n <= n) {
             self.unread.pop_front();
         }
+        if self.unread.is_empty() {
+            // The places of a rush would stay for good.
+            self.unread = VecDeque::new();
+        }
     }
 
     /// The number of the newest event, read or not.
