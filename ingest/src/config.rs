@@ -43,10 +43,11 @@ pub struct IngestConfig {
     /// Connections of one address that have not been granted a publish, or wait for a room that is not on air. 1 024: a load
     /// balancer may hide many behind one address.
     pub pending_per_address_max: usize,
-    /// How long what a publisher sends may wait in the kernel before it is read, and before it is sent on: 20 ms and 40 ms. Each
+    /// How long what a publisher sends may wait in the kernel before it is read, and before it is sent on: 20 ms and 45 ms. Each
     /// wake-up then serves several messages. At zero every message is read and sent on when it comes.
     pub gather_reads: Duration,
-    /// See [`IngestConfig::gather_reads`]. Counts from one write to the next, so that it contains the wait for the read.
+    /// See [`IngestConfig::gather_reads`]. Counts from one write until the last player was written to after the next, so that it
+    /// contains the wait for the read, and is the longest that anything waits here.
     pub gather_writes: Duration,
     /// What one room may keep in memory for its players. 16 MiB: ten seconds of 6 Mb/s, kept as media and as chunks.
     pub room_bytes_max: usize,
@@ -77,7 +78,7 @@ impl Default for IngestConfig {
             connections_max: 10_000,
             pending_per_address_max: 1_024,
             gather_reads: Duration::from_millis(20),
-            gather_writes: Duration::from_millis(40),
+            gather_writes: Duration::from_millis(45),
             room_bytes_max: 16 << 20,
             play: PlayAccess::default(),
             relay_networks: Network::private(),

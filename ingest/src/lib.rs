@@ -7,7 +7,7 @@
 //! ├── KeeperActor (keeper.rs)        runs the cluster's lease keeper
 //! ├── Connections (connections.rs)
 //! │   └── Connection (connection.rs) one per socket; decides
-//! │       └── pump (connection/pump.rs), a task: moves the bytes
+//! │       └── pump (connection/pump.rs): moves the bytes, on a reactor (reactor.rs)
 //! ├── Pulls (relay/pulls.rs)         rooms that other nodes hold
 //! │   └── follow (relay/follow.rs), a task per room: pulls it
 //! └── Listener (listener.rs)         accepts; one for encoders and players, one for other nodes

@@ -28,6 +28,9 @@ pub(crate) use self::wheel::on_grid;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
+/// The furthest that a deadline is armed. One that is further away is looked at again then; so what was armed for those who are gone is
+/// forgotten soon.
+const ARMED_MAX: Duration = Duration::from_secs(60);
 /// What the inbox's events are known by; no connection has it.
 const INBOX: Token = Token(usize::MAX);
 
@@ -265,7 +268,11 @@ impl<D: Driven> Reactor<D> {
             turns.drain(..).for_each(|at| self.turn(at, now));
             // Last, so that news is written in the round that brought it.
             self.inbox.ringer().take_rung(is_signalled, &mut turns);
-            turns.drain(..).for_each(|at| self.turn(at, now));
+            if !turns.is_empty() {
+                let now = Instant::now();
+                turns.drain(..).for_each(|at| self.turn(at, now));
+                bell::note_round(now.elapsed());
+            }
             self.free.append(&mut self.freed);
         }
     }
@@ -312,6 +319,7 @@ impl<D: Driven> Reactor<D> {
     fn turn(&mut self, at: usize, now: Instant) {
         match self.guarded(at, |slot, place| slot.driven.turn(now, place)) {
             Turn::Wait(until) => {
+                let until = until.min(now + ARMED_MAX);
                 // Deadlines mostly move away: it is armed again only when one comes nearer, or when the last has passed.
                 if let Some(Some(slot)) = self.slots.get_mut(at)
                     && slot.armed.is_none_or(|armed| on_grid(until) < armed || armed <= now)
@@ -345,3 +353,6 @@ impl<D: Driven> Reactor<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ mod reader;
 mod ring;
 mod source;
 mod timeline;
+mod together;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use onair_cluster::{Epoch, RoomId};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::reactor::bell::Bell;
 
@@ -29,6 +30,7 @@ use fence::Fence;
 use headers::Headers;
 use ring::Ring;
 use timeline::Timeline;
+use together::Together;
 
 /// The rooms of this node.
 #[derive(Clone, Debug)]
@@ -134,6 +136,8 @@ struct Room {
     /// Those of the readers that are other nodes.
     relays: AtomicU32,
     state: RwLock<State>,
+    /// What readers share; locked under `state`.
+    together: Mutex<Together>,
     /// How long what is published here may wait for more, before readers are told.
     gather: Duration,
     /// Rings when there is something new to read.
@@ -182,6 +186,7 @@ impl Room {
             readers: AtomicU32::new(0),
             relays: AtomicU32::new(0),
             state: RwLock::new(state),
+            together: Mutex::default(),
             gather: rooms.gather,
             bell: Bell::default(),
         }

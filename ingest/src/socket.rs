@@ -102,7 +102,11 @@ impl Socket {
     /// The operating system's.
     pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         // Not `writev`: it looks at the file of the socket besides, which is one of many and never in a cache.
-        SockRef::from(&self.stream).send_vectored(slices)
+        let socket = SockRef::from(&self.stream);
+        match slices {
+            [slice] => socket.send(slice),
+            _ => socket.send_vectored(slices),
+        }
     }
 
     /// Says that nothing more will be written: FIN after the last byte.

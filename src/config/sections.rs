@@ -24,7 +24,7 @@ pub(crate) struct Node {
     pub(crate) advertise: Option<String>,
     /// The producer whose address is printed at start; empty for none.
     pub(crate) demo_producer: String,
-    /// Threads that do the work; as many as processors unless set.
+    /// Threads that move media, and as many for the rest; as many as processors unless set.
     pub(crate) threads: Option<usize>,
     /// How long a drain may take.
     pub(crate) drain_timeout: Period,

@@ -49,11 +49,17 @@ impl Player {
 
     /// Moves what the room has into `out`, ready for one vectored write. True the first time that there was something.
     pub(crate) fn fill(&mut self, out: &mut impl Extend<Bytes>) -> bool {
+        let (id, chunk_size) = (self.message_stream_id, self.chunk_size);
+        if id == Frame::SHARED_STREAM_ID
+            && let Some(bytes) = self.reader.collect_together(chunk_size)
+        {
+            out.extend([bytes]);
+            return !std::mem::replace(&mut self.seen_any, true);
+        }
         if self.reader.collect(&mut self.batch, BATCH_FRAMES, BATCH_BYTES) == Collected::Nothing {
             return false;
         }
         let is_first = !std::mem::replace(&mut self.seen_any, true);
-        let (id, chunk_size) = (self.message_stream_id, self.chunk_size);
         let wire = |frame: Arc<Frame>| {
             if id == Frame::SHARED_STREAM_ID {
                 frame.wire(chunk_size).clone()

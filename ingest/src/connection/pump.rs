@@ -183,7 +183,9 @@ impl<L: Listener> Pump<L> {
         let mut more = false;
         // What it reads slowly it may not ask for quickly.
         let may_read = self.can_read && self.outbox.bytes() < OUTBOX_BYTES_MAX;
-        if may_read || (!self.socket.is_watched() && self.looks.is_due(now)) {
+        let rings = matches!(&self.role, Role::Publisher(publisher) if publisher.rings_at().is_some_and(|at| at <= now));
+        // Readers are told of all there is.
+        if may_read || (!self.socket.is_watched() && (rings || self.looks.is_due(now))) {
             more = self.look(now)?;
         }
         if let Role::Publisher(publisher) = &mut self.role {

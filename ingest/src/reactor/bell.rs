@@ -3,10 +3,11 @@
 //! Those who listen are kept by reactor, as the list of places that each must give a turn. Ringing is handing over that list: on the
 //! reactor's own thread without a lock, elsewhere with one lock and at most one wake-up for all.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use mio::{Registry, Token, Waker};
 use parking_lot::Mutex;
@@ -17,6 +18,18 @@ static NEXT: AtomicUsize = AtomicUsize::new(0);
 thread_local! {
     /// The reactor that runs on this thread, and whom bells have rung for here.
     static HERE: RefCell<(usize, Vec<usize>)> = const { RefCell::new((usize::MAX, Vec::new())) };
+    /// How long the last who heard a bell here had to wait for its turn.
+    static LAST_ROUND: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// How long it took lately until the last who heard a bell on this thread had its turn. Zero on threads that are no reactor's.
+pub(crate) fn last_round() -> Duration {
+    LAST_ROUND.get()
+}
+
+/// Notes how long it took now. One round counts a quarter, so that one that was interrupted changes little.
+pub(super) fn note_round(took: Duration) {
+    LAST_ROUND.set((LAST_ROUND.get() * 3 + took) / 4);
 }
 
 /// What gives a reactor's pumps their turn when a bell rings.
@@ -79,6 +92,9 @@ impl Ringer {
         HERE.with_borrow_mut(|(_, rung)| into.append(rung));
         if elsewhere_too {
             into.append(&mut self.rung.lock());
+            // They may have rung often since we looked.
+            into.sort_unstable();
+            into.dedup();
         }
     }
 }
@@ -190,6 +206,6 @@ mod tests {
         std::thread::scope(|scope| drop(scope.spawn(|| bell.ring())));
         assert!(ears.ringer.take_signal());
         ears.ringer.take_rung(true, &mut rung);
-        assert_eq!(rung, [3, 3]);
+        assert_eq!(rung, [3]);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use onair_cluster::Epoch;
 use onair_codec::MediaKind;
 
@@ -132,6 +133,25 @@ impl Reader {
         if let Some(ear) = self.ear.take() {
             self.ticket.room.bell.leave(&ear);
         }
+    }
+
+    /// What there is to send, in one piece with all who are due the same: two frames or more, as chunks of message stream 1. `None` for
+    /// who is due anything else; [`Reader::collect`] knows what.
+    pub(crate) fn collect_together(&mut self, chunk_size: u32) -> Option<Bytes> {
+        let Place::At(next) = self.place else { return None };
+        if self.is_relay() || self.wants != Wants::default() {
+            return None;
+        }
+        let room = &*self.ticket.room;
+        let state = room.state.read();
+        self.air = state.air;
+        let begins = state.ring.tail().max(self.headers_until);
+        if next < begins || state.ring.head() < next + 2 {
+            return None;
+        }
+        let bytes = room.together.lock().from(next, &state.ring, chunk_size)?;
+        self.place = Place::At(state.ring.head());
+        Some(bytes)
     }
 
     /// Appends what there is to send to `out`: at most `frames_max` frames (headers of a fresh start come on top) and

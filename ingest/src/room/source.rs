@@ -11,6 +11,7 @@ use onair_codec::MediaKind;
 use super::frame::{Frame, FrameKind, HeaderKey};
 use super::headers::Change;
 use super::{Air, Origin, Ticket};
+use crate::reactor::bell;
 
 /// Longest header that is kept for those who join: each of them is sent all. Real ones have less than 2 KiB.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
@@ -34,14 +35,14 @@ pub(crate) struct Source {
     /// Pictures before a keyframe would be garbage on a reader's screen.
     wants_keyframe: bool,
     last_media: Instant,
-    /// The shortest time from one ring of the bell to the next.
+    /// The time from one ring of the bell until the last reader here was served after the next.
     gather: Duration,
     rung: Option<Instant>,
     /// Something was passed on that readers were not told of.
     has_news: bool,
 }
 
-/// How much too early the bell may ring: timers are that coarse, and a wake-up of its own would cost more.
+/// How much too early the bell may ring: turns come some time after their tick, and a tick more would be five milliseconds.
 const RING_SLACK: Duration = Duration::from_millis(2);
 
 impl Source {
@@ -124,7 +125,7 @@ impl Source {
     /// Rings the bell, if there is news and the last time is long enough ago. To be called after pushes, and at
     /// [`Source::rings_at`].
     pub(crate) fn ring(&mut self, now: Instant) {
-        if self.rings_at().is_some_and(|at| at <= now + RING_SLACK) {
+        if self.rings_at().is_some_and(|at| at <= now) {
             self.has_news = false;
             self.rung = Some(now);
             self.ticket.room.bell.ring();
@@ -133,7 +134,8 @@ impl Source {
 
     /// When the bell is due; `None` without news.
     pub(crate) fn rings_at(&self) -> Option<Instant> {
-        self.has_news.then(|| self.rung.map_or(self.last_media, |rung| rung + self.gather))
+        let gather = self.gather.saturating_sub(bell::last_round() + RING_SLACK);
+        self.has_news.then(|| self.rung.map_or(self.last_media, |rung| rung + gather))
     }
 
     /// Media was withheld from readers: what follows makes sense to them only from a keyframe on.
@@ -166,6 +168,7 @@ impl Source {
             if self.readers() == 0 {
                 state.ring.clear();
                 state.headers.clear();
+                self.ticket.room.together.lock().clear();
             }
         }
         self.ticket.room.bell.ring();

@@ -348,7 +348,7 @@ fn where_news_is_gathered_readers_are_told_at_once_and_then_once_in_a_while() {
     stage.push(&mut source, FrameKind::Picture, 10, "p1");
     source.ring(at(10));
     assert!(!told());
-    assert_eq!(source.rings_at(), Some(at(30)));
+    assert_eq!(source.rings_at(), Some(at(28)), "a little early, since turns are a little late");
     stage.push(&mut source, FrameKind::Picture, 20, "p2");
     source.ring(at(20));
     assert!(!told());
@@ -359,4 +359,31 @@ fn where_news_is_gathered_readers_are_told_at_once_and_then_once_in_a_while() {
     source.end_for_good();
     assert!(told(), "an end waits for nothing");
     assert_eq!(texts(&mut reader), "p3");
+}
+
+#[test]
+fn readers_who_keep_up_share_one_piece_and_who_does_not_gets_its_own() {
+    const CHUNK: u32 = 4096;
+    let stage = Stage::new();
+    let mut source = stage.publish(1);
+    let (mut one, mut other, mut late, mut deaf) = (stage.read(), stage.read(), stage.read(), stage.read());
+    stage.push(&mut source, FrameKind::Keyframe, 0, "K1");
+    deaf.set_wants(Wants { audio: false, ..Wants::default() });
+    for reader in [&mut one, &mut other, &mut late, &mut deaf] {
+        assert!(reader.collect_together(CHUNK).is_none(), "it has not begun");
+        assert_eq!(texts(reader), "K1");
+    }
+    stage.push(&mut source, FrameKind::Picture, 10, "p1");
+    assert!(one.collect_together(CHUNK).is_none(), "one frame is a piece by itself");
+    stage.push(&mut source, FrameKind::Picture, 20, "p2");
+    let piece = one.collect_together(CHUNK).unwrap();
+    assert!(piece.windows(2).any(|w| w == b"p1") && piece.ends_with(b"p2"));
+    assert_eq!(other.collect_together(CHUNK).unwrap().as_ptr(), piece.as_ptr(), "the same bytes");
+    assert!(one.collect_together(CHUNK).is_none() && deaf.collect_together(CHUNK).is_none());
+    stage.push(&mut source, FrameKind::Picture, 30, "p3");
+    stage.push(&mut source, FrameKind::Picture, 40, "p4");
+    assert!(one.collect_together(CHUNK).unwrap().ends_with(b"p4"));
+    assert!(late.collect_together(CHUNK).is_none(), "it is two pieces behind");
+    assert_eq!((texts(&mut late).as_str(), texts(&mut deaf).as_str()), ("p1 p2 p3 p4", "p1 p2 p3 p4"));
+    assert!(other.collect_together(CHUNK).is_some());
 }

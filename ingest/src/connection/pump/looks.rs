@@ -53,8 +53,8 @@ impl Looks {
         if self.every.is_zero() {
             return;
         }
-        // At even distances, unless time has run away.
-        self.next = on_grid((self.next + self.every).max(now + self.every / 2));
+        // At even distances, unless time has run away, or somebody looked before it was time.
+        self.next = on_grid((self.next.min(now) + self.every).max(now + self.every / 2));
         if found_any {
             let between = now.saturating_duration_since(self.found);
             (self.found, self.vain) = (now, 0);
