@@ -60,6 +60,8 @@ impl Connections {
             self.wiring.reports.stopped(child.id, child.address, &StopReason::Crash, 0);
         }
         if state.children.is_empty() {
+            // The places of a rush would stay for good.
+            state.children = HashMap::new();
             for reply in state.draining.iter_mut().flat_map(|waiting| waiting.drain(..)) {
                 let _gone = reply.send(());
             }

@@ -1,6 +1,6 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::bell::Bell;
 use super::*;
@@ -12,7 +12,7 @@ const FAR: Duration = Duration::from_secs(3600);
 /// Says what happens to it. Echoes what it reads; panics when it reads a `!`.
 struct Talker {
     socket: Socket,
-    says: Sender<String>,
+    says: SyncSender<String>,
     bell: Arc<Bell>,
     deadline: Option<Instant>,
     is_over: bool,
@@ -32,7 +32,7 @@ impl Driven for Talker {
         match command {
             "sleep" => self.deadline = Some(now + Duration::from_millis(20)),
             "end" => self.is_over = true,
-            other => self.says.send(format!("told {other}")).unwrap(),
+            other => self.says.try_send(format!("told {other}")).unwrap(),
         }
     }
 
@@ -43,12 +43,12 @@ impl Driven for Talker {
         {
             assert!(buffer[0] != b'!', "told to panic");
             self.socket.try_write_vectored(&[io::IoSlice::new(&buffer[..n])]).unwrap();
-            self.says.send(format!("read {n}")).unwrap();
+            self.says.try_send(format!("read {n}")).unwrap();
         } else if self.deadline.is_some_and(|at| at <= now) {
             self.deadline = None;
-            self.says.send("awake".to_owned()).unwrap();
+            self.says.try_send("awake".to_owned()).unwrap();
         } else {
-            self.says.send("turn".to_owned()).unwrap();
+            self.says.try_send("turn".to_owned()).unwrap();
         }
         if self.is_over { Turn::Over } else { Turn::Wait(self.deadline.unwrap_or(now + FAR)) }
     }
@@ -56,7 +56,7 @@ impl Driven for Talker {
 
 impl Drop for Talker {
     fn drop(&mut self) {
-        let _nobody_listens = self.says.send("dropped".to_owned());
+        let _nobody_listens = self.says.try_send("dropped".to_owned());
     }
 }
 
@@ -85,7 +85,7 @@ fn guest(reactors: &Reactors<Talker>, bell: &Arc<Bell>) -> Guest {
     let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let far = listener.accept().unwrap().0;
     far.set_nonblocking(true).unwrap();
-    let (says, hears) = channel();
+    let (says, hears) = sync_channel(1024);
     let (socket, bell) = (Socket::new(far), bell.clone());
     let talker = Talker { socket, says, bell, deadline: None, is_over: false };
     Guest { running: reactors.run(Box::new(talker)), near, hears }
