@@ -27,7 +27,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::admission::Permit;
 use crate::config::IngestConfig;
-use crate::reactor::{Driven, Place, Reactors, Running, Turn};
+use crate::reactor::{Driven, Place, Reactors, Ready, Running, Turn};
 use crate::relay::PullsRef;
 use crate::reports::{Counted, Reports};
 use crate::room::Rooms;
@@ -279,8 +279,8 @@ impl Driven for PumpTask {
         self.pump.begin(place)
     }
 
-    fn ready(&mut self, reads: bool, writes: bool) {
-        self.pump.ready(reads, writes);
+    fn ready(&mut self, ready: Ready) {
+        self.pump.ready(ready);
     }
 
     fn tell(&mut self, command: Box<Command>, now: Instant, place: &Place<'_>) {

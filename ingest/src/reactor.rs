@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use mio::event::Event;
 use mio::{Events, Poll, Registry, Token};
 use tokio::sync::watch;
 
@@ -44,12 +45,32 @@ pub(crate) trait Driven: Send + 'static {
     /// # Errors
     /// The operating system's; it is dropped then.
     fn begin(&mut self, place: &Place<'_>) -> io::Result<()>;
-    /// Its socket may be read, or written.
-    fn ready(&mut self, reads: bool, writes: bool);
+    /// What its socket is ready for.
+    fn ready(&mut self, ready: Ready);
     /// Its owner says something. A turn follows.
     fn tell(&mut self, command: Self::Command, now: Instant, place: &Place<'_>);
     /// Does what there is to do, without waiting.
     fn turn(&mut self, now: Instant, place: &Place<'_>) -> Turn;
+}
+
+/// What a socket is ready for, as an event said. Of what it says once, no second event speaks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready {
+    pub(crate) reads: bool,
+    pub(crate) writes: bool,
+    /// The peer has closed, or something failed: behind what can be read is the end, of which no event will tell.
+    pub(crate) has_ended: bool,
+}
+
+impl Ready {
+    fn of(event: &Event) -> Self {
+        let has_ended = event.is_read_closed() || event.is_error();
+        Self {
+            reads: event.is_readable() || has_ended,
+            writes: event.is_writable() || event.is_write_closed(),
+            has_ended,
+        }
+    }
 }
 
 /// What a turn came to.
@@ -251,11 +272,7 @@ impl<D: Driven> Reactor<D> {
                 }
                 let at = event.token().0;
                 if let Some(Some(slot)) = self.slots.get_mut(at) {
-                    let (reads, writes) = (
-                        event.is_readable() || event.is_read_closed() || event.is_error(),
-                        event.is_writable() || event.is_write_closed(),
-                    );
-                    slot.driven.ready(reads, writes);
+                    slot.driven.ready(Ready::of(event));
                     self.turn(at, now);
                 }
             }

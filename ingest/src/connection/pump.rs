@@ -19,7 +19,7 @@ use super::outbox::Outbox;
 use super::player::Player;
 use super::publisher::{FactsChange, Publisher};
 use crate::config::IngestConfig;
-use crate::reactor::{Place, Turn};
+use crate::reactor::{Place, Ready, Turn};
 use crate::read_buffer::{self, READS_PER_TURN};
 use crate::reports::Reports;
 use crate::socket::Socket;
@@ -67,6 +67,8 @@ pub(crate) struct Pump<L> {
     /// What the socket's last event said, until a read or a write found otherwise.
     can_read: bool,
     can_write: bool,
+    /// Behind what can be read is the end.
+    has_ended: bool,
     looks: Looks,
     peer: ServerPeer,
     /// When the state machine wants to be told of the time.
@@ -132,6 +134,7 @@ impl<L: Listener> Pump<L> {
             socket: Socket::new(socket),
             can_read: false,
             can_write: true,
+            has_ended: false,
             looks: Looks::new(config.gather_reads),
             peer,
             peer_deadline: None,
@@ -159,9 +162,10 @@ impl<L: Listener> Pump<L> {
     }
 
     /// The socket has something to read, or room to write.
-    pub(crate) const fn ready(&mut self, reads: bool, writes: bool) {
-        self.can_read |= reads;
-        self.can_write |= writes;
+    pub(crate) const fn ready(&mut self, ready: Ready) {
+        self.can_read |= ready.reads;
+        self.can_write |= ready.writes;
+        self.has_ended |= ready.has_ended;
     }
 
     /// Does what there is to do. `None` when the connection is over.
@@ -251,7 +255,8 @@ impl<L: Listener> Pump<L> {
                         self.drain_peer(now);
                         fed.map_err(StopReason::Protocol)?;
                     }
-                    Ok(n == buffer.len())
+                    // Less than was asked for: there is no more, and an event when there is. Only of the end there was one already.
+                    Ok(n == buffer.len() || self.has_ended)
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
                 Err(_) => Err(self.peer_closed()),

@@ -26,7 +26,7 @@ impl Driven for Talker {
         self.socket.watch(place.registry, place.token)
     }
 
-    fn ready(&mut self, _reads: bool, _writes: bool) {}
+    fn ready(&mut self, _ready: Ready) {}
 
     fn tell(&mut self, command: &'static str, now: Instant, _place: &Place<'_>) {
         match command {

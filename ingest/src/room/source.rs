@@ -45,6 +45,12 @@ pub(crate) struct Source {
 /// How much too early the bell may ring: turns come some time after their tick, and a tick more would be five milliseconds.
 const RING_SLACK: Duration = Duration::from_millis(2);
 
+/// From one ring to the next, where it takes `round` to serve all who hear it: so much less than `gather` that the last of them does not
+/// wait longer than that. But a crowd that takes half the time to serve is served as seldom as may be, not more and more often.
+fn pause(gather: Duration, round: Duration) -> Duration {
+    gather.saturating_sub(round).max(gather.min(round * 2))
+}
+
 impl Source {
     pub(super) fn begin(ticket: Ticket, epoch: Epoch, origin: Origin, now: Instant) -> Option<Self> {
         {
@@ -134,8 +140,8 @@ impl Source {
 
     /// When the bell is due; `None` without news.
     pub(crate) fn rings_at(&self) -> Option<Instant> {
-        let gather = self.gather.saturating_sub(bell::last_round() + RING_SLACK);
-        self.has_news.then(|| self.rung.map_or(self.last_media, |rung| rung + gather))
+        let pause = || pause(self.gather, bell::last_round()).saturating_sub(RING_SLACK);
+        self.has_news.then(|| self.rung.map_or(self.last_media, |rung| rung + pause()))
     }
 
     /// Media was withheld from readers: what follows makes sense to them only from a keyframe on.
@@ -178,5 +184,20 @@ impl Source {
 impl Drop for Source {
     fn drop(&mut self) {
         self.leave(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_to_be_served_waits_no_longer_than_all_are_gathered_for_unless_there_are_too_many() {
+        let pause = |gather, round| {
+            super::pause(Duration::from_millis(gather), Duration::from_millis(round)).as_millis()
+        };
+        assert_eq!([pause(45, 0), pause(45, 5), pause(45, 15)], [45, 40, 30]);
+        assert_eq!([pause(45, 20), pause(45, 30), pause(45, 300)], [40, 45, 45]);
+        assert_eq!([pause(0, 0), pause(0, 20)], [0, 0]);
     }
 }
