@@ -301,6 +301,19 @@ async fn a_lost_socket_is_a_disconnect() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_comes_with_the_last_pictures_is_read_with_them() {
+    // Always watched: of data and end together there is one event.
+    let node = TestNode::with(IngestConfig { gather_reads: Duration::ZERO, ..IngestConfig::default() }).await;
+    for n in 0..40 {
+        let room = format!("room{n}");
+        let (mut publisher, mut broadcast) = on_air(&node, &room).await;
+        pictures(&mut publisher, &mut broadcast, 3).await;
+        drop(publisher);
+        node.expect(&room, "granted live ended:disconnected").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn silence_ends_by_timeout_before_and_after_the_first_media() {
     let short = Duration::from_millis(300);
     let config = IngestConfig { first_media_timeout: short, idle_timeout: short, ..IngestConfig::default() };
