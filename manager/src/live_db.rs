@@ -10,6 +10,7 @@ mod addresses;
 mod audit;
 mod catalogue;
 mod columns;
+mod counts;
 mod history;
 mod ledger;
 mod messages;

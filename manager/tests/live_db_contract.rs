@@ -53,6 +53,7 @@ macro_rules! all_cases {
                 events::an_older_session_does_not_open_under_a_newer_one,
                 events::a_refused_event_is_quarantined_and_the_rest_goes_on,
                 events::a_number_no_column_holds_is_quarantined_too,
+                events::a_batch_of_many_rooms_reads_back_as_it_was_told,
                 ledger::nothing_is_written_under_a_term_that_is_not_ours,
                 ledger::the_last_event_of_each_shard_is_known,
                 ledger::a_quarantined_event_moves_the_position_too,

@@ -3,10 +3,15 @@
 //! WAL with `synchronous = FULL`: what a call has returned survives a power cut. Every write is `BEGIN IMMEDIATE`, so a
 //! transaction that has begun cannot find itself behind another. The lock lies in a file beside the database and lasts as
 //! long as the process, however it ends.
+//!
+//! No statistics are gathered for the query planner. It believes for as long as the file stays open that a table is as small as
+//! it was when they were: one day's rows, and joins with a batch read whole tables from then on. Without them it takes tables
+//! to be large and uses the indexes, which are there for every query.
 
 mod addresses;
 mod apply;
 mod audit;
+mod bulk;
 mod catalogue;
 mod columns;
 mod connections;
@@ -70,7 +75,7 @@ impl SqliteLiveDb {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(PATIENCE);
-        let writing = options.clone().create_if_missing(true).optimize_on_close(true, Some(400));
+        let writing = options.clone().create_if_missing(true);
         let mut writer = writing.connect().await.map_err(failure)?;
         sqlx::migrate!("src/live_db/migrations/sqlite")
             .run(&mut writer)

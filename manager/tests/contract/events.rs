@@ -4,7 +4,7 @@ use onair_cluster::events::EndReason;
 use onair_cluster::{Epoch, UnixMs};
 use onair_manager::live_db::{BroadcastFilter, LiveDb, Outcome, SessionEnd};
 
-use super::{apply, at, card, ended, facts, granted, live, outbox, told};
+use super::{apply, at, card, ended, facts, granted, live, outbox, room, told};
 
 async fn broadcasts(db: &dyn LiveDb) -> Vec<onair_manager::live_db::BroadcastRow> {
     db.broadcasts(&BroadcastFilter::default(), 100).await.unwrap()
@@ -176,4 +176,79 @@ pub(crate) async fn a_number_no_column_holds_is_quarantined_too(db: &dyn LiveDb)
     let card = card("r", u64::MAX);
     let applied = apply(db, &[granted(&card)], UnixMs(1)).await.unwrap();
     assert!(matches!(applied.outcomes[0], Outcome::Quarantined(_)));
+}
+
+pub(crate) async fn a_batch_of_many_rooms_reads_back_as_it_was_told(db: &dyn LiveDb) {
+    let shard = room("a").shard();
+    let beside = (0..).map(|i| format!("b{i}")).find(|name| room(name).shard() == shard).unwrap();
+    let elsewhere = (0..).map(|i| format!("c{i}")).find(|name| room(name).shard() != shard).unwrap();
+    let agent = "\" \\ \\u0041 '; -- [null] {\"a\":1} \u{1}\t\n\u{7f} é \u{2028} 🎥";
+    let named =
+        |name: &str, epoch| super::SessionCard { client_agent: agent.to_owned(), ..card(name, epoch) };
+    let (on_air, first, second) = (named("a", 1), named("a", 2), named("a", 3));
+    let (near, far, unseen) = (named(&beside, 4), named(&elsewhere, 5), named("unseen", 6));
+    apply(db, &[granted(&on_air), live(&on_air, at(10))], at(11)).await.unwrap();
+
+    let mut told_of_near = live(&near, at(25));
+    told_of_near.facts.bytes_in = i64::MAX.unsigned_abs();
+    told_of_near.facts.bitrate_kbps = u32::MAX;
+    let video = told_of_near.facts.video.as_mut().unwrap();
+    (video.codec, video.fps) = (agent.to_owned(), Some(0.1 + 0.2));
+    let batch = [
+        granted(&far),
+        ended(&on_air, Some(at(10)), at(20), EndReason::Unpublished),
+        granted(&first),
+        told_of_near.clone(),
+        live(&first, at(30)),
+        // Its room is not closed yet.
+        granted(&second),
+        live(&far, at(31)),
+        granted(&unseen),
+        live(&second, at(40)),
+        ended(&unseen, None, at(41), EndReason::Timeout),
+    ];
+    let applied = apply(db, &batch, at(50)).await.unwrap();
+    assert!(applied.outcomes.iter().all(|outcome| *outcome == Outcome::Applied), "{applied:?}");
+    for card in [&on_air, &first, &second, &near, &far, &unseen] {
+        assert_eq!(db.session(&card.session_id).await.unwrap().unwrap().card, *card);
+    }
+    let session = async |card: &super::SessionCard| db.session(&card.session_id).await.unwrap().unwrap();
+    assert_eq!(session(&near).await.facts, told_of_near.facts);
+    assert_eq!(session(&near).await.end, None);
+    assert_eq!(session(&on_air).await.end.unwrap().ended_at, at(20));
+    assert_eq!(session(&first).await.end.unwrap().reason, EndReason::Superseded);
+    assert_eq!(session(&second).await.end, None);
+    assert_eq!(session(&unseen).await.facts.live_at, None);
+    let rows = broadcasts(db).await;
+    let starts: Vec<_> = rows.iter().map(|row| (row.session_id, row.started_at, row.end.is_some())).collect();
+    let expected = [
+        (second.session_id, at(40), false),
+        (far.session_id, at(31), false),
+        (first.session_id, at(30), true),
+        (near.session_id, at(25), false),
+        (on_air.session_id, at(10), true),
+    ];
+    assert_eq!(starts, expected);
+
+    // Numbers follow the order in which it was told, whatever else is in the batch.
+    let feed = db.feed(shard, 0, 100).await.unwrap();
+    let told: Vec<_> = feed.iter().map(|row| (row.seq, row.event_id.clone())).collect();
+    let of = |card: &super::SessionCard, what: &str| format!("{}/{what}", card.session_id);
+    let expected = [
+        (1, of(&on_air, "live")),
+        (2, of(&on_air, "ended")),
+        (3, of(&near, "live")),
+        (4, of(&first, "live")),
+        (5, of(&first, "ended")),
+        (6, of(&second, "live")),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(db.feed(room(&elsewhere).shard(), 0, 100).await.unwrap()[0].seq, 1);
+    assert_eq!(db.unshipped_count().await.unwrap(), 7);
+    let payload: serde_json::Value = serde_json::from_str(&feed[2].payload).unwrap();
+    assert_eq!(payload["video"]["codec"], agent);
+    // The next batch goes on from there.
+    let end = ended(&second, Some(at(40)), at(60), EndReason::Unpublished);
+    apply(db, &[end], at(61)).await.unwrap();
+    assert_eq!(db.feed(shard, 6, 100).await.unwrap()[0].seq, 7);
 }

@@ -2,6 +2,8 @@
 
 use super::{apply, at, card, granted, producer, room, stores::sqlite};
 use onair_manager::live_db::{Addresses, Ledger, LiveDb, LiveDbError, SqliteLiveDb};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 
 #[tokio::test]
 async fn a_second_opener_is_refused_until_the_first_has_closed() {
@@ -25,6 +27,18 @@ async fn what_was_written_is_there_after_a_reopen() {
     db.check().await.unwrap();
     assert!(db.room(&room("r")).await.unwrap().is_some());
     assert!(db.session(&session.session_id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn statistics_of_a_small_table_are_never_left_for_the_day_it_is_large() {
+    let (db, dir) = sqlite().await;
+    apply(&db, &[granted(&card("r", 1))], at(1)).await.unwrap();
+    db.close().await;
+    let options = SqliteConnectOptions::new().filename(dir.path().join("live.db"));
+    let mut file = options.connect().await.unwrap();
+    let query = "SELECT count(*) FROM sqlite_stat1";
+    assert_eq!(sqlx::query_scalar::<_, i64>(query).fetch_one(&mut file).await.unwrap(), 0);
+    file.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ async fn write(
     bulk::insert_messages(c, &messages, now).await?;
     bulk::note_keys(c, &changes.keys_used).await?;
     bulk::add_totals(c, &changes.totals).await?;
-    bulk::count(c, changes, &messages).await
+    bulk::count(c, changes).await
 }
 
 async fn quarantine(c: &mut PgConnection, event: &Event, why: &str, now: UnixMs) -> Result<(), LiveDbError> {

@@ -9,6 +9,7 @@ use sqlx::query::Query;
 
 use super::columns::{ms, number, shard_number};
 use super::failure;
+use crate::live_db::counts::{self, Count};
 use crate::live_db::messages::broadcast_id;
 use crate::live_db::rules::{BroadcastWrite, Changes, Outgoing, SessionWrite};
 use crate::live_db::{LiveDbError, SessionRow, Totals};
@@ -240,30 +241,9 @@ pub(super) async fn add_totals(
     execute(c, query).await
 }
 
-/// What a batch adds to a shard's row.
-#[derive(Clone, Copy, Default)]
-struct Count {
-    position: Option<u64>,
-    messages: u64,
-    totals: Totals,
-}
-
 /// Moves the counters of the shards, whose rows are locked.
-pub(super) async fn count(
-    c: &mut PgConnection,
-    changes: &Changes,
-    messages: &[Numbered<'_>],
-) -> Result<(), LiveDbError> {
-    let mut counts: BTreeMap<Shard, Count> = BTreeMap::new();
-    for (shard, n) in &changes.positions {
-        counts.entry(*shard).or_default().position = Some(*n);
-    }
-    for (shard, ..) in messages {
-        counts.entry(*shard).or_default().messages += 1;
-    }
-    for (room, (_, totals)) in &changes.totals {
-        counts.entry(room.shard()).or_default().totals.add(totals);
-    }
+pub(super) async fn count(c: &mut PgConnection, changes: &Changes) -> Result<(), LiveDbError> {
+    let counts = counts::by_shard(changes);
     if counts.is_empty() {
         return Ok(());
     }

@@ -1,5 +1,6 @@
-//! How SQLite's rows give their columns.
+//! How SQLite's rows give their columns, and how it takes many values at once.
 
+use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -32,4 +33,9 @@ impl Columns for SqliteRow {
     fn bytes_at(&self, column: &str) -> Result<&[u8], LiveDbError> {
         self.try_get(column).map_err(failure)
     }
+}
+
+/// Values as one JSON array, which `json_each` reads as rows.
+pub(super) fn array(values: &[impl Serialize]) -> Result<String, LiveDbError> {
+    serde_json::to_string(values).map_err(|e| LiveDbError::Refused(e.to_string()))
 }

@@ -4,11 +4,10 @@ use async_trait::async_trait;
 use onair_cluster::{Shard, UnixMs};
 use sqlx::SqliteConnection;
 
-use super::columns::{count, limit, ms, number, time_opt};
+use super::columns::{array, count, limit, ms, number, time_opt};
 use super::{SqliteLiveDb, begin, failure, settle};
 use crate::config::Retention;
 use crate::live_db::parse::{self, select_outbox};
-use crate::live_db::rules::Outgoing;
 use crate::live_db::{FeedSpan, LiveDbError, Outbox, OutboxRow, ShardTerm};
 
 #[async_trait]
@@ -82,36 +81,6 @@ async fn rows(
     rows.iter().map(parse::outbox).collect()
 }
 
-/// Puts a message into the outbox under the shard's next number.
-pub(super) async fn tell(
-    c: &mut SqliteConnection,
-    outgoing: &Outgoing,
-    now: UnixMs,
-) -> Result<(), LiveDbError> {
-    let Outgoing { room_id, epoch, message } = outgoing;
-    let shard = i64::from(room_id.shard().number());
-    sqlx::query("UPDATE shard_owner SET last_seq = last_seq + 1, unshipped = unshipped + 1 WHERE shard = ?1")
-        .bind(shard)
-        .execute(&mut *c)
-        .await
-        .map_err(failure)?;
-    sqlx::query(
-        "INSERT INTO outbox (event_id, shard, seq, room_id, epoch, type, payload, created_at) \
-         VALUES (?1, ?2, (SELECT last_seq FROM shard_owner WHERE shard = ?2), ?3, ?4, ?5, ?6, ?7)",
-    )
-    .bind(message.event_id.as_str())
-    .bind(shard)
-    .bind(room_id.as_str())
-    .bind(number(epoch.0)?)
-    .bind(message.kind)
-    .bind(message.payload.as_str())
-    .bind(ms(now)?)
-    .execute(c)
-    .await
-    .map_err(failure)?;
-    Ok(())
-}
-
 /// One statement for all numbers: they travel as one JSON array.
 async fn mark_shipped(
     c: &mut SqliteConnection,
@@ -119,13 +88,12 @@ async fn mark_shipped(
     seqs: &[u64],
     now: UnixMs,
 ) -> Result<u64, LiveDbError> {
-    let seqs = serde_json::to_string(seqs).map_err(|e| LiveDbError::Refused(e.to_string()))?;
     let marked = sqlx::query(
         "UPDATE outbox SET shipped_at = ?3 \
          WHERE shard = ?1 AND seq IN (SELECT value FROM json_each(?2)) AND shipped_at IS NULL",
     )
     .bind(i64::from(shard.number()))
-    .bind(seqs)
+    .bind(array(seqs)?)
     .bind(ms(now)?)
     .execute(&mut *c)
     .await

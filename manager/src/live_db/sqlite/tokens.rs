@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use onair_cluster::UnixMs;
 use sqlx::SqliteConnection;
 
-use super::columns::{limit, ms};
+use super::columns::{array, limit, ms};
 use super::{SqliteLiveDb, begin, failure, settle};
 use crate::live_db::{LiveDbError, NewToken, TokenId, TokenRow, Tokens, parse};
 
@@ -53,13 +53,12 @@ impl Tokens for SqliteLiveDb {
 
     async fn note_token_uses(&self, uses: &[(TokenId, UnixMs)]) -> Result<(), LiveDbError> {
         let pairs: Vec<(&str, u64)> = uses.iter().map(|(id, at)| (id.as_str(), at.0)).collect();
-        let pairs = serde_json::to_string(&pairs).map_err(|e| LiveDbError::Refused(e.to_string()))?;
         sqlx::query(
             "UPDATE api_token SET last_used_at = used.at \
              FROM (SELECT value ->> 0 AS id, value ->> 1 AS at FROM json_each(?1)) AS used \
              WHERE api_token.token_id = used.id AND coalesce(api_token.last_used_at, 0) < used.at",
         )
-        .bind(pairs)
+        .bind(array(&pairs)?)
         .execute(&mut *self.connections.writer().await?)
         .await
         .map_err(failure)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use onair_cluster::UnixMs;
 use sqlx::SqliteConnection;
 
-use super::columns::limit;
+use super::columns::{array, limit};
 use super::{failure, outbox};
 use crate::config::Retention;
 use crate::live_db::{LiveDbError, MediaNote, Purged};
@@ -14,14 +14,13 @@ use crate::live_db::{LiveDbError, MediaNote, Purged};
 pub(super) async fn note_media(c: &mut SqliteConnection, notes: &[MediaNote]) -> Result<u64, LiveDbError> {
     let pairs: Vec<(String, u64)> =
         notes.iter().map(|note| (note.session_id.to_string(), note.last_media_at.0)).collect();
-    let pairs = serde_json::to_string(&pairs).map_err(|e| LiveDbError::Refused(e.to_string()))?;
     let done = sqlx::query(
         "UPDATE session SET last_media_at = note.at \
          FROM (SELECT value ->> 0 AS id, value ->> 1 AS at FROM json_each(?1)) AS note \
          WHERE session.session_id = note.id AND session.ended_at IS NULL \
          AND coalesce(session.last_media_at, 0) < note.at",
     )
-    .bind(pairs)
+    .bind(array(&pairs)?)
     .execute(c)
     .await
     .map_err(failure)?;
