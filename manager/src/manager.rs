@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
 use onair_cluster::Event;
-use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::core::Core;
 use crate::live_db::ShardTerm;
@@ -55,9 +55,8 @@ impl Actor for Manager {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        let (queue, works) = mpsc::channel(commit::QUEUE);
+        let (queue, works) = commit::queue();
         self.queue = Some(queue);
-        let works = Arc::new(Mutex::new(works));
         for _ in 0..self.core.live_db.writers() {
             ctx.spawn(commit::run(Arc::clone(&self.core), Arc::clone(&works)).into_actor(self));
         }
