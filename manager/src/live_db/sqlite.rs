@@ -74,6 +74,9 @@ impl SqliteLiveDb {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // What a statement may have to undo is kept while it runs: for a batch that is a file otherwise, in a directory
+            // that may be full or read-only.
+            .pragma("temp_store", "MEMORY")
             .busy_timeout(PATIENCE);
         let writing = options.clone().create_if_missing(true);
         let mut writer = writing.connect().await.map_err(failure)?;
