@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::core::Core;
 use crate::live_db::{Applied, LiveDbError, ShardTerm};
 use crate::reports::BatchStored;
+use crate::shard::lane::READ_MAX;
 
 /// A batch of one shard's events, in order.
 pub(crate) struct Work {
@@ -42,7 +43,8 @@ const EVENTS_MAX: usize = 4_096;
 
 /// Fewer events than this in a transaction are no load: a start that comes alone, or soon after its grant, is told at once.
 const EVENTS_FEW: usize = 4;
-/// From one transaction to the next under load. Whoever waits for an event does not see the difference.
+/// From one transaction to the next under load. Whoever waits for an event does not see the difference. Not while a lane is behind,
+/// which brings as much as it may read at once: then transactions are large by themselves, and time is what is short.
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// What waits, for whichever committer comes first.
@@ -79,7 +81,8 @@ async fn gather(queue: &Queue) -> Option<Vec<Work>> {
         events += next.events.len();
         works.push(next);
     }
-    let pause = if events < EVENTS_FEW { Duration::ZERO } else { PAUSE };
+    let is_behind = works.iter().any(|work| work.events.len() >= READ_MAX);
+    let pause = if events < EVENTS_FEW || is_behind { Duration::ZERO } else { PAUSE };
     queue.not_before = Instant::now() + pause;
     Some(works)
 }
@@ -189,6 +192,17 @@ mod tests {
         let expected = ["b", "c"].map(|room| RoomId::parse(room).unwrap().shard());
         assert_eq!(shards(&works.unwrap()), expected);
         assert!(began.elapsed() >= PAUSE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_behind_catches_up_without_pauses() {
+        let (sender, queue) = queue();
+        let began = Instant::now();
+        for _ in 0..3 {
+            bring(&sender, "a", READ_MAX);
+            gather(&queue).await.unwrap();
+        }
+        assert_eq!(Instant::now(), began);
     }
 
     #[tokio::test(start_paused = true)]

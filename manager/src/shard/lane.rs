@@ -17,7 +17,7 @@ use crate::manager::{Lifecycle, Manager};
 use crate::reports::{LaneUnanswered, NumbersBroken, TermOver};
 
 /// Events read together: their commit takes some tens of milliseconds, and what comes meanwhile waits for so long.
-const READ_MAX: usize = 256;
+pub(super) const READ_MAX: usize = 256;
 /// How often a shard is reconciled when nothing seems wrong.
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
 /// How soon it is tried again.
