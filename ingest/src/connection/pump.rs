@@ -219,8 +219,7 @@ impl<L: Listener> Pump<L> {
 
     /// Whether the reactor should watch the socket: not while a broadcast flows and there is time to gather what it sends.
     fn watch_or_not(&mut self, now: Instant, place: &Place<'_>) -> io::Result<()> {
-        let flows = matches!(&self.role, Role::Publisher(publisher) if publisher.is_live());
-        if flows && self.outbox.is_empty() && self.closing.is_none() && self.looks.is_steady() {
+        if self.is_live() && self.outbox.is_empty() && self.closing.is_none() && self.looks.is_steady() {
             if self.socket.is_watched() {
                 self.looks.begin(now);
                 self.socket.leave_alone(place.registry)?;
@@ -228,6 +227,11 @@ impl<L: Listener> Pump<L> {
             return Ok(());
         }
         self.socket.watch(place.registry, place.token)
+    }
+
+    /// Whether a broadcast's media flows.
+    fn is_live(&self) -> bool {
+        matches!(&self.role, Role::Publisher(publisher) if publisher.is_live())
     }
 
     /// Reads, and remembers whether there was anything.
@@ -245,15 +249,15 @@ impl<L: Listener> Pump<L> {
                 Ok(0) => Err(self.peer_closed()),
                 Ok(n) => {
                     self.read_bytes += n as u64;
-                    if matches!(self.role, Role::None) {
-                        // quirk: FFmpeg leaves Nagle's algorithm on and sends its commands in small writes, some of which earn no
-                        // answer: each would wait 40 ms for the kernel's delayed acknowledgement.
-                        self.socket.acknowledge_at_once(true);
-                    }
                     if self.closing.is_none() {
                         let fed = self.peer.handle(now, Input::Bytes(&buffer[..n]));
                         self.drain_peer(now);
                         fed.map_err(StopReason::Protocol)?;
+                    }
+                    if matches!(self.role, Role::None) && self.outbox.is_empty() {
+                        // quirk: FFmpeg leaves Nagle's algorithm on and sends its commands in small writes, some of which earn no
+                        // answer: each would wait 40 ms for the kernel's delayed acknowledgement. An answer carries it.
+                        self.socket.acknowledge_at_once(true);
                     }
                     // Less than was asked for: there is no more, and an event when there is. Only of the end there was one already.
                     Ok(n == buffer.len() || self.has_ended)

@@ -14,6 +14,7 @@ impl<L: Listener> Pump<L> {
     /// Takes everything the state machine has to say. To be called whenever it was told something.
     pub(super) fn drain_peer(&mut self, now: Instant) {
         let mut boot = None;
+        let was_live = self.is_live();
         while let Some(output) = self.peer.poll_output() {
             match output {
                 Output::Transmit(bytes) => self.outbox.push(bytes),
@@ -31,6 +32,11 @@ impl<L: Listener> Pump<L> {
             }
         }
         self.peer_deadline = self.peer.poll_timeout();
+        if !was_live && self.is_live() {
+            // Media is a one-way street: an acknowledgement packet for each message would cost as much as reading it.
+            self.socket.acknowledge_at_once(false);
+            self.socket.begin_peeking();
+        }
         if let Role::Publisher(publisher) = &mut self.role {
             if let Some(change) = publisher.take_facts(now) {
                 self.listener.facts(change);
@@ -91,9 +97,6 @@ impl<L: Listener> Pump<L> {
                     self.request = Some(request);
                     self.role = Role::Publisher(publisher);
                     self.said_goodbye = false;
-                    // Media is a one-way street: an acknowledgement packet for each message would cost as much as reading it.
-                    self.socket.acknowledge_at_once(false);
-                    self.socket.begin_peeking();
                 }
             }
             Command::Play(mut player) => {
